@@ -1,0 +1,121 @@
+"""What a broker is to the gateway and the workers: few verbs, named after channels, not queues."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from clarion.notification import Channel, Lane
+
+Headers = Mapping[str, str | int]
+"""Kept with a message through every retry and into the dead-letter queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What waits in a lane: messages ready, and seconds since the oldest was published.
+
+    `oldest` is None where this client cannot know: AMQP tells the age of no message that it has
+    not handed out.
+    """
+
+    ready: int
+    oldest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What the broker holds: ready messages by lane, parked dead letters, messages in delay."""
+
+    lanes: dict[Lane, Depth] = field(default_factory=dict)
+    dead: dict[Channel, int] = field(default_factory=dict)
+    delayed: int = 0
+
+
+class Delivery(ABC):
+    """A message handed to a consumer, to be settled exactly once."""
+
+    lane: Lane
+    body: bytes
+    headers: Headers
+    deliveries: int
+    """How often the broker has handed out this copy before: more than 0 after a crash."""
+
+    @abstractmethod
+    async def ack(self) -> None:
+        """Settle it as done."""
+
+    @abstractmethod
+    async def retry(self, delay: float) -> None:
+        """Return once the broker holds a copy that comes back to its lane in `delay` seconds or a
+        little later, never earlier; this one is settled.
+
+        Raises `BrokerUnavailable`; the message is then not settled and comes back by itself.
+        """
+
+    @abstractmethod
+    async def dead_letter(self, reason: str, detail: str = "") -> None:
+        """Return once the broker holds a parked copy with body, headers and reason; this one is
+        settled.
+
+        Raises `BrokerUnavailable`; the message is then not settled and comes back by itself.
+        """
+
+
+Handler = Callable[[Delivery], Awaitable[None]]
+
+
+class Consumer(ABC):
+    """A running subscription to one lane; it survives the broker's restarts."""
+
+    lane: Lane
+
+    @property
+    @abstractmethod
+    def active(self) -> bool:
+        """Whether the broker is delivering to it now."""
+
+    @abstractmethod
+    async def cancel(self) -> None:
+        """Stop deliveries; messages already handed out may still be settled."""
+
+
+class Broker(ABC):
+    """Carries notifications from the gateway to the workers: at least once, in no promised order."""
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Return once connected and once the topology was found to be ours.
+
+        Raises `BrokerUnavailable` or `TopologyMismatch`.
+        """
+
+    @property
+    @abstractmethod
+    def connected(self) -> bool:
+        """Whether a publish could succeed now."""
+
+    @abstractmethod
+    async def publish(self, lane: Lane, body: bytes, headers: Headers) -> None:
+        """Return once the broker has taken responsibility for the message.
+
+        Raises `BrokerUnavailable` or `Unroutable`; after the first it may hold the message all the
+        same.
+        """
+
+    @abstractmethod
+    async def consume(self, lane: Lane, handler: Handler, *, prefetch: int) -> Consumer:
+        """Hand at most `prefetch` unsettled messages of the lane at a time to `handler`, each in a
+        task of its own.
+
+        A handler that raises leaves its message unsettled until it is redelivered.
+        """
+
+    @abstractmethod
+    async def backlog(self) -> Backlog:
+        """Return what waits where. Raises `BrokerUnavailable`."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Stop deliveries and close; what was handed out and not settled is delivered again."""

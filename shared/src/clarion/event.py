@@ -1,0 +1,233 @@
+"""The notification event: what an application asks for, before it is split into notifications."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Annotated, Any
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from clarion.errors import FieldProblem, InvalidEvent
+from clarion.notification import Channel, Notification, Priority, new_notification_id
+
+MAX_DEVICE_TOKENS = 500
+
+Identifier = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+TemplateId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+"""A BCP 47 language tag such as `pt-BR`."""
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_TOPIC = re.compile(r"[a-zA-Z0-9-_.~%]{1,900}")
+
+
+class Event(BaseModel):
+    """A request to notify one user, on one channel or several."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra={
+            "example": {
+                "message_id": "msg_unique_id",
+                "target_user_id": "user_123",
+                "channel": "email",
+                "template_id": "welcome",
+                "payload": {"user_name": "John Doe", "email": "john@example.com"},
+                "priority": "normal",
+                "metadata": {"source": "signup_flow"},
+            }
+        },
+    )
+
+    message_id: Identifier = Field(description="The caller's idempotency key.")
+    target_user_id: Identifier
+    channel: Channel | None = Field(None, description="Either this or `channels`.")
+    channels: Annotated[list[Channel], Field(min_length=1, max_length=3)] | None = Field(
+        None, description="A fan-out: one notification on each."
+    )
+    template_id: TemplateId
+    payload: dict[str, Any] = Field(
+        description="The template's variables and the recipient: `email`, `phone` (E.164), "
+        "`device_token`, `device_tokens`, `topic` or `condition`."
+    )
+    priority: Priority = Priority.NORMAL
+    locale: Locale | None = None
+    metadata: dict[str, Annotated[str, StringConstraints(max_length=1000)]] = Field(
+        default_factory=dict, max_length=50, description="Kept and returned, never sent."
+    )
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what was asked for, whatever the order of its keys."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def split(self) -> tuple[Notification, ...]:
+        """Return one new notification per channel and recipient.
+
+        Raises `InvalidEvent` naming each recipient that is missing or malformed.
+        """
+        problems = [*_channel_problems(self), *_text_problems("payload", self.payload)]
+        problems += _text_problems("metadata", self.metadata)
+        notifications = []
+        for channel in dict.fromkeys(self.channels or ([self.channel] if self.channel else [])):
+            recipients, wrong = _RECIPIENTS[channel](self.payload)
+            problems += wrong
+            notifications += [
+                self._notification(channel, recipient, payload) for recipient, payload in recipients
+            ]
+        if problems:
+            raise InvalidEvent(problems)
+        return tuple(notifications)
+
+    def _notification(
+        self, channel: Channel, recipient: str, payload: dict[str, Any]
+    ) -> Notification:
+        return Notification(
+            notification_id=new_notification_id(),
+            message_id=self.message_id,
+            target_user_id=self.target_user_id,
+            channel=channel,
+            template_id=self.template_id,
+            recipient=recipient,
+            payload=payload,
+            priority=self.priority,
+            locale=self.locale,
+            metadata=self.metadata,
+        )
+
+
+def parse_event(raw: bytes | str | dict[str, Any]) -> Event:
+    """Return the event that `raw` holds, as JSON or already parsed.
+
+    Raises `InvalidEvent` with the path of every field that is wrong.
+    """
+    try:
+        if isinstance(raw, dict):
+            return Event.model_validate(raw)
+        return Event.model_validate_json(raw)
+    except ValidationError as error:
+        raise InvalidEvent(problems_of(error)) from error
+
+
+def problems_of(error: ValidationError) -> list[FieldProblem]:
+    """Return what a pydantic error says, field by field, without the values."""
+    return [
+        FieldProblem(
+            ".".join(str(part) for part in item["loc"]) or "body",
+            "unknown field" if item["type"] == "extra_forbidden" else item["msg"],
+        )
+        for item in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+
+
+def _channel_problems(event: Event) -> list[FieldProblem]:
+    if event.channel and event.channels:
+        return [FieldProblem("channels", "give either channel or channels, not both")]
+    if not event.channel and not event.channels:
+        return [FieldProblem("channel", "give a channel (email, whatsapp or push), or channels")]
+    return []
+
+
+def _text_problems(path: str, value: object) -> list[FieldProblem]:
+    """Find what no database and no provider can hold: NUL characters."""
+    if isinstance(value, str):
+        return [FieldProblem(path, "contains a NUL character")] if "\x00" in value else []
+    if isinstance(value, dict):
+        return [
+            problem
+            for key, item in value.items()
+            for problem in (
+                [FieldProblem(path, "a key contains a NUL character")]
+                if "\x00" in key
+                else _text_problems(f"{path}.{key}", item)
+            )
+        ]
+    if isinstance(value, list):
+        return [
+            problem
+            for index, item in enumerate(value)
+            for problem in _text_problems(f"{path}.{index}", item)
+        ]
+    return []
+
+
+_Recipients = tuple[list[tuple[str, dict[str, Any]]], list[FieldProblem]]
+
+
+def _one(payload: dict[str, Any], recipient: str) -> _Recipients:
+    return [(recipient, payload)], []
+
+
+def _wrong(path: str, message: str) -> _Recipients:
+    return [], [FieldProblem(f"payload.{path}", message)]
+
+
+def _email_recipients(payload: dict[str, Any]) -> _Recipients:
+    address = payload.get("email")
+    if not isinstance(address, str):
+        return _wrong("email", "an email needs its recipient's address here")
+    try:
+        # the address is only parsed: looking its domain up is the provider's business, and .test
+        # (RFC 2606) is what the sandbox is addressed by
+        validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError as error:
+        return _wrong("email", f"not an email address: {error}")
+    return _one(payload, address)
+
+
+def _whatsapp_recipients(payload: dict[str, Any]) -> _Recipients:
+    phone = payload.get("phone")
+    if not isinstance(phone, str):
+        return _wrong("phone", "a WhatsApp message needs its recipient's number here")
+    if not _E164.fullmatch(phone):
+        return _wrong("phone", "not an E.164 number: write it as +14155550123")
+    return _one(payload, phone)
+
+
+def _push_recipients(payload: dict[str, Any]) -> _Recipients:
+    kinds = [
+        kind for kind in ("device_token", "device_tokens", "topic", "condition") if kind in payload
+    ]
+    if len(kinds) != 1:
+        return _wrong(
+            "device_token",
+            "a push needs exactly one of device_token, device_tokens, topic and condition",
+        )
+    kind = kinds[0]
+    value = payload[kind]
+    if kind == "device_tokens":
+        return _device_recipients(payload, value)
+    if not _is_text(value):
+        return _wrong(kind, "expected text of 1 to 4096 characters, without control characters")
+    if kind == "topic" and not _TOPIC.fullmatch(value):
+        return _wrong(kind, "not a topic name: use letters, digits and -_.~%")
+    return _one(payload, value if kind == "device_token" else f"{kind}:{value}")
+
+
+def _device_recipients(payload: dict[str, Any], tokens: object) -> _Recipients:
+    if not isinstance(tokens, list) or not 1 <= len(tokens) <= MAX_DEVICE_TOKENS:
+        return _wrong("device_tokens", f"expected a list of 1 to {MAX_DEVICE_TOKENS} tokens")
+    for index, token in enumerate(tokens):
+        if not _is_text(token):
+            return _wrong(f"device_tokens.{index}", "expected a device token")
+    # each notification carries its own token only: a list in each of hundreds would be squared
+    shared = {key: value for key, value in payload.items() if key != "device_tokens"}
+    return [(token, shared | {"device_token": token}) for token in dict.fromkeys(tokens)], []
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= 4096 and value.isprintable()
+
+
+_RECIPIENTS = {
+    Channel.EMAIL: _email_recipients,
+    Channel.WHATSAPP: _whatsapp_recipients,
+    Channel.PUSH: _push_recipients,
+}

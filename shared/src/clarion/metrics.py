@@ -1,0 +1,54 @@
+"""What Clarion counts, under the names that dashboards and alerts use (prometheus_client)."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SENT = Counter(
+    "notifications_sent_total",
+    "Attempts that ended, by the status they left: sent, retrying, in_doubt or failed.",
+    ["channel", "status"],
+)
+SEND_DURATION = Histogram(
+    "notification_send_duration_ms",
+    "How long the provider took to answer.",
+    ["channel"],
+    buckets=(5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 15000, 30000),
+)
+RETRIES = Counter(
+    "notification_retries_total", "Attempts put off, by reason.", ["channel", "reason"]
+)
+DUPLICATES = Counter(
+    "notification_duplicates_absorbed_total",
+    "Messages that found their notification finished and were acknowledged unsent.",
+    ["channel"],
+)
+DEAD_LETTERS = Counter(
+    "notification_dead_letters_total", "Notifications given up, by reason.", ["channel", "reason"]
+)
+IN_FLIGHT = Gauge(
+    "notifications_in_flight", "Messages that this worker holds unsettled.", ["channel"]
+)
+ACCEPTED = Counter(
+    "notifications_accepted_total",
+    "Notifications stored by the gateway, and repeats it recognised.",
+    ["channel", "duplicate"],
+)
+PUBLISHED = Counter(
+    "notifications_published_total", "Notifications the broker confirmed, by lane.", ["lane"]
+)
+QUEUE_DEPTH = Gauge("notification_queue_depth", "Messages ready in a lane.", ["lane"])
+QUEUE_AGE = Gauge(
+    "notification_queue_age_seconds",
+    "How long the oldest queued notification has waited.",
+    ["lane"],
+)
+DEAD_DEPTH = Gauge("notification_dead_letter_depth", "Messages parked for people.", ["channel"])
+DELAYED = Gauge("notification_delayed_depth", "Messages that wait for a retry.")
+UNPUBLISHED = Gauge("notifications_unpublished", "Accepted notifications the broker does not have.")
+BATCH_ROWS = Histogram(
+    "store_batch_rows",
+    "Rows that shared one write.",
+    ["operation"],
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
+)

@@ -1,0 +1,99 @@
+"""Settings from the environment, `.env` and a secrets folder, read once at the entry point."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from clarion.errors import SettingsError
+from clarion.retry import RetryPolicy
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+class CommonSettings(BaseSettings):
+    """What every service needs."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    environment: Literal["development", "production"] = "development"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    host: str = "127.0.0.1"
+    broker_url: SecretStr = Field(
+        SecretStr("amqp://guest:guest@localhost:5672/"),
+        description="`amqp://user:password@host:5672/vhost`, or `memory://` within one process",
+    )
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://clarion:clarion@localhost:5432/clarion"),
+        description="`postgresql://user:password@host/name` or `sqlite:///path`",
+    )
+    templates_dir: Path = Path("shared/templates")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, value: SecretStr) -> SecretStr:
+        scheme = value.get_secret_value().partition("://")[0]
+        if scheme not in {"amqp", "amqps", "memory"}:
+            raise ValueError("must start with amqp://, amqps:// or memory://")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: SecretStr) -> SecretStr:
+        scheme = value.get_secret_value().partition("://")[0]
+        if scheme not in {"postgresql", "sqlite"}:
+            raise ValueError("must start with postgresql:// or sqlite:///")
+        return value
+
+
+class WorkerSettings(CommonSettings):
+    """What a channel's worker needs beyond its provider's credentials."""
+
+    port: int = Field(3002, ge=0, le=65535)
+    retry_attempts: int = Field(3, ge=0, le=100, description="retries after the first attempt")
+    retry_delay_ms: int = Field(2000, ge=1, description="wait before the first retry")
+    retry_backoff: Literal["exponential", "linear"] = "exponential"
+    retry_cap_ms: int = Field(3_600_000, ge=1, description="the longest wait of the policy")
+    lease_seconds: float = Field(
+        60.0, gt=0, description="how long a claim holds; longer than a provider call may take"
+    )
+    provider_timeout_seconds: float = Field(15.0, gt=0)
+    prefetch_high: int = Field(64, ge=1, le=1000)
+    prefetch_normal: int = Field(32, ge=1, le=1000)
+    prefetch_low: int = Field(8, ge=1, le=1000)
+    drain_seconds: float = Field(20.0, ge=0, description="how long a stop waits for what is sent")
+
+    def retry_policy(self) -> RetryPolicy:
+        """Return the policy that these settings describe."""
+        return RetryPolicy(
+            attempts=self.retry_attempts,
+            delay=self.retry_delay_ms / 1000,
+            backoff=self.retry_backoff,
+            cap=self.retry_cap_ms / 1000,
+        )
+
+
+def load(settings_class: type[SettingsT]) -> SettingsT:
+    """Return the settings of this process.
+
+    `SECRETS_DIR` (default `/run/secrets`, if there) may hold one file per setting. Raises
+    `SettingsError` with one line that names each wrong variable and how to mend it.
+    """
+    secrets = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
+    try:
+        # the model's own defaults fill what the environment leaves out
+        return settings_class(_secrets_dir=secrets if secrets.is_dir() else None)  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise SettingsError("; ".join(map(_say, error.errors()))) from error
+
+
+def _say(problem: ErrorDetails) -> str:
+    variable = "_".join(str(part) for part in problem["loc"]).upper() or "settings"
+    return f"{variable}: {problem['msg']}"
