@@ -155,6 +155,6 @@ class BadMessage(SendError):
 
 
 class Misconfigured(SendError):
-    """Our account, credentials or sender are not in order: no notification of this channel can go."""
+    """Our account, credentials or sender are not in order: nothing on this channel can go."""
 
     reason = "provider_auth"

@@ -70,7 +70,7 @@ class Reply:
         return min(max(seconds, 0.0), cap)
 
     def reset_after(self, header: str, cap: float = 3600.0) -> float | None:
-        """Return the seconds until the epoch time in `header` (X-RateLimit-Reset), at most `cap`."""
+        """Return the seconds until the epoch time that `header` tells, at most `cap`."""
         value = self.headers.get(header, "").strip()
         if not (value.isascii() and value.isdigit()):
             return None

@@ -89,7 +89,7 @@ def load(settings_class: type[SettingsT]) -> SettingsT:
     secrets = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
     try:
         # the model's own defaults fill what the environment leaves out
-        return settings_class(_secrets_dir=secrets if secrets.is_dir() else None)  # type: ignore[call-arg]
+        return settings_class(_secrets_dir=secrets if secrets.is_dir() else None)
     except ValidationError as error:
         raise SettingsError("; ".join(map(_say, error.errors()))) from error
 

@@ -82,7 +82,7 @@ class Consumer(ABC):
 
 
 class Broker(ABC):
-    """Carries notifications from the gateway to the workers: at least once, in no promised order."""
+    """Carries notifications to the workers: at least once, in no promised order."""
 
     @abstractmethod
     async def connect(self) -> None:

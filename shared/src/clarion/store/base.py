@@ -156,7 +156,7 @@ class Page:
 
 
 class Store(ABC):
-    """Keeps every notification, its attempts and its events; any method may raise `StoreUnavailable`."""
+    """Keeps every notification and its history; any method may raise `StoreUnavailable`."""
 
     @abstractmethod
     async def accept(self, intake: Intake) -> list[Accepted]:
