@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from typing import Annotated, Any
 
@@ -14,15 +15,24 @@ from clarion.errors import FieldProblem, InvalidEvent
 from clarion.notification import Channel, Notification, Priority, new_notification_id
 
 MAX_DEVICE_TOKENS = 500
+MAX_FAN_OUT_BYTES = 4 * 1024 * 1024
+"""How much the payload may come to when each of many devices gets its own copy."""
+MAX_DEPTH = 32
+"""How deep `payload` may nest, itself included."""
 
 Identifier = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 TemplateId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+Locale = Annotated[
+    str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+]
 """A BCP 47 language tag such as `pt-BR`."""
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+MetadataValue = Annotated[str, StringConstraints(max_length=1000)]
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TOPIC = re.compile(r"[a-zA-Z0-9-_.~%]{1,900}")
 
 
@@ -59,13 +69,18 @@ class Event(BaseModel):
     )
     priority: Priority = Priority.NORMAL
     locale: Locale | None = None
-    metadata: dict[str, Annotated[str, StringConstraints(max_length=1000)]] = Field(
+    metadata: dict[MetadataKey, MetadataValue] = Field(
         default_factory=dict, max_length=50, description="Kept and returned, never sent."
     )
 
     def digest(self) -> str:
-        """Return the SHA-256 of what was asked for, whatever the order of its keys."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Return the SHA-256 of what was asked for, whatever the order of its keys.
+
+        A field at its default counts as left out, so that a release with a new optional field
+        still recognises the events of the one before.
+        """
+        asked = self.model_dump(mode="json", exclude_defaults=True)
+        canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def split(self) -> tuple[Notification, ...]:
@@ -73,8 +88,10 @@ class Event(BaseModel):
 
         Raises `InvalidEvent` naming each recipient that is missing or malformed.
         """
-        problems = [*_channel_problems(self), *_text_problems("payload", self.payload)]
-        problems += _text_problems("metadata", self.metadata)
+        problems = [*_channel_problems(self), *content_problems("payload", self.payload)]
+        problems += content_problems("metadata", self.metadata)
+        if problems:
+            raise InvalidEvent(problems)
         notifications = []
         for channel in dict.fromkeys(self.channels or ([self.channel] if self.channel else [])):
             recipients, wrong = _RECIPIENTS[channel](self.payload)
@@ -135,26 +152,34 @@ def _channel_problems(event: Event) -> list[FieldProblem]:
     return []
 
 
-def _text_problems(path: str, value: object) -> list[FieldProblem]:
-    """Find what no database and no provider can hold: NUL characters."""
+def content_problems(path: str, value: object, depth: int = 1) -> list[FieldProblem]:
+    """Find what no database, queue or provider can hold, in values that came from JSON.
+
+    These are NUL characters, halves of surrogate pairs (RFC 8259, 8.2), numbers too large for a
+    double, and nesting so deep that code which walks it might not return.
+    """
     if isinstance(value, str):
-        return [FieldProblem(path, "contains a NUL character")] if "\x00" in value else []
-    if isinstance(value, dict):
-        return [
-            problem
-            for key, item in value.items()
-            for problem in (
-                [FieldProblem(path, "a key contains a NUL character")]
-                if "\x00" in key
-                else _text_problems(f"{path}.{key}", item)
-            )
-        ]
-    if isinstance(value, list):
-        return [
-            problem
-            for index, item in enumerate(value)
-            for problem in _text_problems(f"{path}.{index}", item)
-        ]
+        return _text_problems(path, value)
+    if isinstance(value, float):
+        return [] if math.isfinite(value) else [FieldProblem(path, "not a finite number")]
+    if not isinstance(value, dict | list):
+        return []
+    if depth > MAX_DEPTH:
+        return [FieldProblem(path, f"nested deeper than {MAX_DEPTH} levels")]
+    problems = []
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        wrong = _text_problems(path, key) if isinstance(key, str) else []
+        problems += [FieldProblem(path, f"a key {problem.message}") for problem in wrong]
+        # a key that cannot be shown is not part of a path either
+        problems += content_problems(path if wrong else f"{path}.{key}", item, depth + 1)
+    return problems
+
+
+def _text_problems(path: str, text: str) -> list[FieldProblem]:
+    if "\x00" in text:
+        return [FieldProblem(path, "contains a NUL character")]
+    if not text.isascii() and _SURROGATE.search(text):
+        return [FieldProblem(path, "contains half of a surrogate pair")]
     return []
 
 
@@ -175,8 +200,11 @@ def _email_recipients(payload: dict[str, Any]) -> _Recipients:
         return _wrong("email", "an email needs its recipient's address here")
     try:
         # the address is only parsed: looking its domain up is the provider's business, and .test
-        # (RFC 2606) is what the sandbox is addressed by
-        validate_email(address, check_deliverability=False, test_environment=True)
+        # (RFC 2606) is what the sandbox is addressed by; letters beyond ASCII before the @ need
+        # SMTPUTF8 (RFC 6531), which SendGrid does not offer
+        validate_email(
+            address, check_deliverability=False, test_environment=True, allow_smtputf8=False
+        )
     except EmailNotValidError as error:
         return _wrong("email", f"not an email address: {error}")
     return _one(payload, address)
@@ -219,7 +247,14 @@ def _device_recipients(payload: dict[str, Any], tokens: object) -> _Recipients:
             return _wrong(f"device_tokens.{index}", "expected a device token")
     # each notification carries its own token only: a list in each of hundreds would be squared
     shared = {key: value for key, value in payload.items() if key != "device_tokens"}
-    return [(token, shared | {"device_token": token}) for token in dict.fromkeys(tokens)], []
+    distinct = dict.fromkeys(tokens)
+    if len(distinct) * len(json.dumps(shared)) > MAX_FAN_OUT_BYTES:
+        return _wrong(
+            "device_tokens",
+            f"the payload is too large to be repeated for {len(distinct)} devices: "
+            "send fewer tokens at a time, or a smaller payload",
+        )
+    return [(token, shared | {"device_token": token}) for token in distinct], []
 
 
 def _is_text(value: object) -> bool:
