@@ -106,7 +106,8 @@ def sources(target: Status) -> tuple[Status, ...]:
 class Notification(BaseModel):
     """One message to one recipient on one channel, as stored and as carried by the broker."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # a field that a newer gateway added must not make an older worker refuse the message
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     notification_id: str
     message_id: str

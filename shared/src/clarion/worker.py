@@ -1,0 +1,380 @@
+"""The heart: takes one channel's messages, and brings each to an end that is on record.
+
+    decode -> render -> claim -> send -> record -> settle
+
+Rendering comes before the claim, so that the lease covers the provider's call alone. The outcome
+is in the store before the message is settled: a crash in between duplicates the message, which
+the claim then absorbs, and never loses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from loguru import logger
+
+from clarion import metrics
+from clarion.brokers.base import Broker, Consumer, Delivery
+from clarion.errors import (
+    BrokerUnavailable,
+    InvalidEvent,
+    MessageIdConflict,
+    Misconfigured,
+    RowRefused,
+    SendError,
+    StoreUnavailable,
+    TemplateError,
+)
+from clarion.messages import decode
+from clarion.notification import Channel, Lane, Notification, Priority, Reason, Status
+from clarion.outcomes import judge
+from clarion.provider import Attempt, Provider, SentMessage
+from clarion.retry import RetryPolicy
+from clarion.store.base import Claim, Intake, Outcome, Store, Verdict
+from clarion.templates import TemplateRepository
+
+MessageT = TypeVar("MessageT")
+ResultT = TypeVar("ResultT")
+
+Compose = Callable[[Notification, Mapping[str, str]], MessageT]
+"""Makes a channel's message of a notification and its rendered parts; raises `BadMessage` or
+`BadRecipient`."""
+
+BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a message ends: acknowledged, or first put off by `delay`, or parked for `reason`."""
+
+    delay: float | None = None
+    reason: str | None = None
+    detail: str = ""
+
+
+ACK = Settlement()
+
+
+class _GivenUp(Exception):
+    """A notification that cannot be sent, found before any provider was called."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        self.reason = reason
+        self.text = text
+
+
+class Worker(Generic[MessageT]):
+    """Delivers one channel's notifications through one provider."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        name: str,
+        broker: Broker,
+        store: Store,
+        templates: TemplateRepository,
+        compose: Compose[MessageT],
+        provider: Provider[MessageT],
+        policy: RetryPolicy,
+        prefetch: Mapping[Priority, int],
+        lease: float = 60.0,
+        pause: float = 30.0,
+    ) -> None:
+        self.channel = channel
+        self.name = name
+        self._broker = broker
+        self._store = store
+        self._templates = templates
+        self._make_message = compose
+        self._provider = provider
+        self._policy = policy
+        self._prefetch = prefetch
+        self._lease = lease
+        self._pause_seconds = pause
+        self._consumers: list[Consumer] = []
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopping = False
+        self._resume: asyncio.TimerHandle | None = None
+        self._resumed_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.trouble: str | None = None
+
+    # -- running ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take messages from every lane of the channel. Raises `BrokerUnavailable`."""
+        self._consumers = [
+            await self._broker.consume(
+                Lane(self.channel, priority), self.handle, prefetch=self._prefetch[priority]
+            )
+            for priority in Priority
+        ]
+
+    async def stop(self, grace: float) -> None:
+        """Take no more messages, and wait `grace` seconds for those in flight.
+
+        What is then left unsettled the broker delivers again.
+        """
+        self._stopping = True
+        if self._resume is not None:
+            self._resume.cancel()
+        await self._cancel_consumers()
+        try:
+            await asyncio.wait_for(self._idle.wait(), grace)
+        except TimeoutError:
+            logger.warning("stopping with {} messages in flight", self._in_flight)
+
+    @property
+    def consuming(self) -> bool:
+        """Whether the broker is delivering every lane to this worker now."""
+        return bool(self._consumers) and all(consumer.active for consumer in self._consumers)
+
+    @property
+    def paused(self) -> bool:
+        """Whether it waits for an operator to mend the provider's settings."""
+        return time.monotonic() < self._resumed_at
+
+    @property
+    def in_flight(self) -> int:
+        """How many messages it holds unsettled."""
+        return self._in_flight
+
+    # -- one message -----------------------------------------------------------------------------
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Bring one message to its end: the only place that settles."""
+        self._in_flight += 1
+        self._idle.clear()
+        metrics.IN_FLIGHT.labels(self.channel).inc()
+        try:
+            await self._settle(delivery, await self._deliver(delivery))
+        finally:
+            metrics.IN_FLIGHT.labels(self.channel).dec()
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def _deliver(self, delivery: Delivery) -> Settlement:
+        if self.paused:
+            return Settlement(delay=self._resumed_at - time.monotonic())
+        try:
+            notification = await self._identify(delivery)
+        except (InvalidEvent, MessageIdConflict, RowRefused) as error:
+            logger.bind(lane=delivery.lane.routing_key).error("message cannot be read: {}", error)
+            return self._dead(Reason.INVALID_EVENT, str(error))
+        try:
+            message = self._compose(notification)
+        except _GivenUp as error:
+            return await self._give_up(notification, error)
+        claim = await self._claim(notification)
+        if claim.verdict is Verdict.CLAIMED:
+            return await self._attempt(notification, message, claim)
+        return self._without_claim(notification, claim)
+
+    async def _identify(self, delivery: Delivery) -> Notification:
+        """Return the notification, stored: another producer's event gets its row here."""
+        decoded = decode(delivery.body, self.channel)
+        if decoded.digest is None:
+            return decoded.notification
+        return await self._adopt(decoded.notification, f"broker/{self.channel}", decoded.digest)
+
+    async def _adopt(self, notification: Notification, producer: str, digest: str) -> Notification:
+        intake = Intake(
+            producer=producer,
+            message_id=notification.message_id,
+            body_hash=digest,
+            notifications=(notification,),
+            status=Status.QUEUED,
+        )
+        accepted = await self._patiently(lambda: self._store.accept(intake))
+        return notification.model_copy(update={"notification_id": accepted[0].notification_id})
+
+    def _compose(self, notification: Notification) -> MessageT:
+        try:
+            parts = self._templates.render(notification)
+        except TemplateError as error:
+            raise _GivenUp(Reason.TEMPLATE_ERROR, str(error)) from error
+        try:
+            return self._make_message(notification, parts)
+        except SendError as error:
+            raise _GivenUp(Reason(error.reason), str(error)) from error
+
+    async def _claim(self, notification: Notification) -> Claim:
+        claim = await self._ask_claim(notification.notification_id)
+        if claim.verdict is not Verdict.UNKNOWN:
+            return claim
+        # the database was restored to a time before this notification: it is still to be sent
+        identifier = notification.notification_id
+        await self._adopt(notification, f"broker/{identifier}", identifier)
+        return await self._ask_claim(identifier)
+
+    async def _ask_claim(self, notification_id: str) -> Claim:
+        return await self._patiently(
+            lambda: self._store.claim(notification_id, worker=self.name, lease=self._lease)
+        )
+
+    def _without_claim(self, notification: Notification, claim: Claim) -> Settlement:
+        log = logger.bind(notification_id=notification.notification_id, channel=self.channel)
+        if claim.verdict is Verdict.LEASED:
+            log.bind(lease_left=claim.lease_left).info("not yet due for another attempt")
+            return Settlement(delay=claim.lease_left)
+        metrics.DUPLICATES.labels(self.channel).inc()
+        log.bind(status=claim.status).info("duplicate message absorbed")
+        return ACK
+
+    async def _attempt(
+        self, notification: Notification, message: MessageT, claim: Claim
+    ) -> Settlement:
+        attempt = Attempt(notification.notification_id, claim.attempt)
+        started = time.perf_counter()
+        answer: SentMessage | SendError
+        try:
+            answer = await self._provider.send(message, attempt)
+        except SendError as error:
+            answer = error
+        duration_ms = (time.perf_counter() - started) * 1000
+        outcome = judge(
+            answer, attempt, claim.failures, self._policy, self._provider.name, duration_ms
+        )
+        self._observe_provider(answer)
+        await self._patiently(lambda: self._store.record(outcome))
+        return self._conclude(outcome)
+
+    async def _give_up(self, notification: Notification, error: _GivenUp) -> Settlement:
+        identifier = notification.notification_id
+        given_up = await self._patiently(
+            lambda: self._store.give_up(identifier, error.reason, error.text)
+        )
+        if not given_up:  # its row is missing, finished, or in the hands of another attempt
+            claim = await self._claim(notification)
+            if claim.verdict is not Verdict.CLAIMED:
+                return self._without_claim(notification, claim)
+            outcome = Outcome(
+                identifier,
+                claim.attempt,
+                Status.FAILED,
+                self._provider.name,
+                0.0,
+                reason=error.reason,
+                provider_text=error.text,
+            )
+            await self._patiently(lambda: self._store.record(outcome))
+        logger.bind(notification_id=identifier, channel=self.channel, reason=error.reason).error(
+            "notification given up: {}", error.text
+        )
+        return self._dead(error.reason, error.text)
+
+    # -- what follows from an outcome ------------------------------------------------------------
+
+    def _conclude(self, outcome: Outcome) -> Settlement:
+        """Count and log what became of an attempt, and say how its message ends."""
+        metrics.SENT.labels(self.channel, outcome.status).inc()
+        metrics.SEND_DURATION.labels(self.channel).observe(outcome.duration_ms)
+        log = logger.bind(
+            notification_id=outcome.notification_id,
+            channel=self.channel,
+            attempt=outcome.attempt,
+            provider=outcome.provider,
+            provider_id=outcome.provider_message_id,
+            provider_code=outcome.provider_code,
+            reason=outcome.reason,
+            duration_ms=round(outcome.duration_ms, 1),
+        )
+        if outcome.status is Status.SENT:
+            log.info("notification sent")
+            return ACK
+        if outcome.retry_in is not None:
+            metrics.RETRIES.labels(self.channel, outcome.reason).inc()
+            log.bind(retry_in=outcome.retry_in).warning("attempt put off")
+            return Settlement(delay=outcome.retry_in)
+        log.error("notification failed")
+        detail = f"{outcome.provider} {outcome.provider_code}: {outcome.provider_text}"
+        return self._dead(outcome.reason or Reason.PROVIDER_REJECTED, detail)
+
+    def _dead(self, reason: Reason, detail: str) -> Settlement:
+        metrics.DEAD_LETTERS.labels(self.channel, reason).inc()
+        return Settlement(reason=reason, detail=detail)
+
+    async def _settle(self, delivery: Delivery, settlement: Settlement) -> None:
+        """Settle it, waiting for the broker as long as it takes: the outcome is on record."""
+        for wait in _backoff():
+            try:
+                if settlement.reason is not None:
+                    await delivery.dead_letter(settlement.reason, settlement.detail)
+                elif settlement.delay is not None:
+                    await delivery.retry(settlement.delay)
+                else:
+                    await delivery.ack()
+            except BrokerUnavailable as error:
+                logger.warning("cannot settle yet: {}", error)
+                await asyncio.sleep(wait)
+            else:
+                return
+
+    async def _patiently(self, write: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """Return what the store answers, waiting for the database as long as it takes.
+
+        The message stays unsettled meanwhile: a provider's answer is never thrown away.
+        """
+        for wait in _backoff():
+            try:
+                return await write()
+            except StoreUnavailable as error:
+                logger.warning("waiting for the database: {}", error)
+                await asyncio.sleep(wait)
+        raise AssertionError("the backoff never ends")
+
+    # -- a provider that is set up wrong ---------------------------------------------------------
+
+    def _observe_provider(self, answer: SentMessage | SendError) -> None:
+        if isinstance(answer, SentMessage):
+            self.trouble = None
+        elif isinstance(answer, Misconfigured):
+            self.trouble = str(answer)
+            if not self.paused and not self._stopping:
+                self._pause()
+
+    def _pause(self) -> None:
+        """Stop consuming for a while: every call would fail, and providers block who insists."""
+        logger.error("channel paused for {} s: {}", self._pause_seconds, self.trouble)
+        self._resumed_at = time.monotonic() + self._pause_seconds
+        self._spawn(self._cancel_consumers())
+        self._resume = asyncio.get_running_loop().call_later(
+            self._pause_seconds, lambda: self._spawn(self._resume_consuming())
+        )
+
+    async def _cancel_consumers(self) -> None:
+        consumers, self._consumers = self._consumers, []
+        for consumer in consumers:
+            await consumer.cancel()
+
+    async def _resume_consuming(self) -> None:
+        for wait in _backoff():
+            if self._stopping:
+                return
+            try:
+                await self.start()
+            except BrokerUnavailable as error:
+                logger.warning("cannot resume yet: {}", error)
+                await self._cancel_consumers()
+                await asyncio.sleep(wait)
+            else:
+                return
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _backoff() -> Iterator[float]:
+    yield from BACKOFF_SECONDS
+    yield from itertools.repeat(BACKOFF_SECONDS[-1])
