@@ -1,0 +1,1 @@
+${carrier} has order ${order_id}. Tap to track it.

@@ -1,0 +1,1 @@
+Your order is on its way

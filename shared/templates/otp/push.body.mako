@@ -1,0 +1,1 @@
+${code}: valid for ${expires_minutes} min. Do not share it.

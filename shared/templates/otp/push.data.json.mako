@@ -1,0 +1,5 @@
+{
+  "type": "otp",
+  "code": "${code}",
+  "expires_minutes": "${expires_minutes}"
+}

@@ -1,0 +1,13 @@
+<%inherit file="/_layout/email.html.mako"/>
+<%namespace name="ui" file="/_layout/blocks.html.mako"/>
+<%! lang = "en" %>
+<% start_url = context.get("start_url") %>
+<%block name="preheader">Your account is ready. Here is what happens next.</%block>
+<%block name="heading">Welcome, ${user_name}</%block>
+<%block name="reason">You are receiving this message because an account was created with this address.</%block>
+<%ui:paragraph>Thank you for signing up. Your account is ready, and you can start right away.</%ui:paragraph>
+<%ui:paragraph>From now on, messages about your account come to this address. If you need a hand, reply to this email and a person will answer.</%ui:paragraph>
+% if start_url:
+${ui.button("Get started", start_url)}
+% endif
+<%ui:note>Did you not sign up? Then you can ignore this message: without you, the account stays unused.</%ui:note>

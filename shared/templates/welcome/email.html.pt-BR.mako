@@ -1,0 +1,13 @@
+<%inherit file="/_layout/email.html.mako"/>
+<%namespace name="ui" file="/_layout/blocks.html.mako"/>
+<%! lang = "pt-BR" %>
+<% start_url = context.get("start_url") %>
+<%block name="preheader">Sua conta está pronta. Veja os próximos passos.</%block>
+<%block name="heading">Boas-vindas, ${user_name}</%block>
+<%block name="reason">Você recebeu esta mensagem porque uma conta foi criada com este endereço.</%block>
+<%ui:paragraph>Obrigado por se cadastrar. Sua conta está pronta e você já pode começar.</%ui:paragraph>
+<%ui:paragraph>A partir de agora, as mensagens sobre a sua conta chegam neste endereço. Se precisar de ajuda, responda a este e-mail e uma pessoa vai atender você.</%ui:paragraph>
+% if start_url:
+${ui.button("Começar", start_url)}
+% endif
+<%ui:note>Não foi você quem se cadastrou? Então pode ignorar esta mensagem: sem você, a conta não será usada.</%ui:note>

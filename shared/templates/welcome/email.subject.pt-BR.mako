@@ -1,0 +1,1 @@
+Boas-vindas, ${user_name}

@@ -1,0 +1,1 @@
+Your account is ready. Tap to get started.

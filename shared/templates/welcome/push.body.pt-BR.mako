@@ -1,0 +1,1 @@
+Sua conta está pronta. Toque para começar.

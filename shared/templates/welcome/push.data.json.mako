@@ -1,0 +1,4 @@
+{
+  "type": "welcome",
+  "screen": "home"
+}

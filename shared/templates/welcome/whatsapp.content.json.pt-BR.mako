@@ -1,0 +1,6 @@
+{
+  "content_sid": "HX00000000000000000000000000001002",
+  "content_variables": {
+    "1": "${user_name}"
+  }
+}

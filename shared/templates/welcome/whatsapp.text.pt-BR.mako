@@ -1,0 +1,3 @@
+*Boas-vindas, ${user_name}!*
+Sua conta está pronta e você já pode começar.
+Precisa de ajuda? Responda aqui.
