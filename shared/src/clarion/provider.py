@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 import aiohttp
+from loguru import logger
 
-from clarion.errors import Ambiguous, Transient
+from clarion.errors import (
+    Ambiguous,
+    BadMessage,
+    BadRecipient,
+    Misconfigured,
+    SendError,
+    Throttled,
+    Transient,
+)
+from clarion.notification import Reason
+
+MAX_TEXT = 500
+"""How many characters of a vendor's own words are kept."""
 
 MessageT_contra = TypeVar("MessageT_contra", contravariant=True)
 
@@ -45,6 +60,61 @@ class Provider(Protocol[MessageT_contra]):
 
 
 @dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a vendor's code means for us: which error, why, and how long to wait if not told."""
+
+    error: type[SendError]
+    reason: Reason | None = None
+    wait: float | None = None
+
+    def to_error(self, text: str, code: str, retry_after: float | None = None) -> SendError:
+        """Return the error to raise, with the vendor's code and words."""
+        return self.error(
+            text,
+            code=code,
+            reason=self.reason,
+            retry_after=self.wait if retry_after is None else retry_after,
+        )
+
+
+TRANSIENT = Meaning(Transient)
+BAD_MESSAGE = Meaning(BadMessage)
+MISCONFIGURED = Meaning(Misconfigured)
+INVALID_RECIPIENT = Meaning(BadRecipient, Reason.INVALID_RECIPIENT)
+UNSUBSCRIBED = Meaning(BadRecipient, Reason.UNSUBSCRIBED)
+# this recipient refuses this message: the address is good, and the next message may go
+REFUSED = Meaning(BadRecipient, Reason.PROVIDER_REJECTED)
+
+
+def throttled(wait: float) -> Meaning:
+    """Return the meaning of a rate limit that is waited out for `wait` seconds if none is told."""
+    return Meaning(Throttled, wait=wait)
+
+
+STATUS_MEANINGS = {
+    # a redirect means that the base URL is not the API's; POST is never sent on to another place
+    **dict.fromkeys((301, 302, 303, 307, 308), MISCONFIGURED),
+    **dict.fromkeys((401, 402, 403, 404, 405, 406, 407, 451), MISCONFIGURED),
+    408: TRANSIENT,
+    429: throttled(60),
+}
+"""What an HTTP status means where the vendor's own code says no more; else see `of_status`."""
+
+
+def of_status(status: int) -> Meaning:
+    """Return what an HTTP status means that is not 2xx; from 500 on it is worth another try."""
+    return STATUS_MEANINGS.get(status) or (TRANSIENT if status >= 500 else BAD_MESSAGE)
+
+
+@lru_cache(maxsize=256)
+def report_unknown(vendor: str, code: str) -> None:
+    """Log a vendor's code that no table holds; the cache is what makes it once for each code."""
+    logger.bind(provider=vendor, code=code).warning(
+        "{} answered with a code that is not in its table: {}", vendor, code
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A vendor's HTTP answer, whatever its status."""
 
@@ -52,22 +122,36 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def accepted(self) -> bool:
+        """Whether the vendor took the message, whatever else it said."""
+        return 200 <= self.status < 300
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON object in the body, empty if there is none: vendors' proxies answer in
+        HTML."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def text(self, *, hide: str = "") -> str:
+        """Return the body, or else the status, as `excerpt` does."""
+        return excerpt(self.body.decode(errors="replace"), hide=hide) or f"HTTP {self.status}"
+
     def retry_after(self, cap: float = 3600.0) -> float | None:
         """Return the seconds that `Retry-After` asks for, at most `cap` (RFC 9110, 10.2.3)."""
         value = self.headers.get("Retry-After", "").strip()
-        if not value:
-            return None
         if value.isascii() and value.isdigit():
-            seconds = float(value)
-        else:
-            try:
-                at = parsedate_to_datetime(value)
-            except ValueError:
-                return None
-            if at.tzinfo is None:
-                at = at.replace(tzinfo=UTC)
-            seconds = (at - datetime.now(UTC)).total_seconds()
-        return min(max(seconds, 0.0), cap)
+            return min(float(value), cap)
+        try:
+            at = parsedate_to_datetime(value)
+            # a date without a zone is UTC (RFC 9110, 5.6.7)
+            at = at if at.tzinfo else at.replace(tzinfo=UTC)
+            return min(max((at - datetime.now(UTC)).total_seconds(), 0.0), cap)
+        except (ValueError, OverflowError):
+            return None
 
     def reset_after(self, header: str, cap: float = 3600.0) -> float | None:
         """Return the seconds until the epoch time that `header` tells, at most `cap`."""
@@ -75,6 +159,17 @@ class Reply:
         if not (value.isascii() and value.isdigit()):
             return None
         return min(max(float(value) - time.time(), 0.0), cap)
+
+
+def excerpt(text: str, *, hide: str = "") -> str:
+    """Return the first `MAX_TEXT` characters on one line, without what a database cannot hold.
+
+    `hide` is a credential, which no vendor should repeat and no record may hold.
+    """
+    # cut only after hiding: half a credential is still one
+    text = text.replace(hide, "***") if hide else text
+    printable = "".join(char if char.isprintable() else " " for char in text[: 2 * MAX_TEXT])
+    return " ".join(printable.split())[:MAX_TEXT]
 
 
 class HttpTransport:
@@ -87,7 +182,9 @@ class HttpTransport:
     def __init__(self, *, timeout: float = 15.0, connections: int = 256) -> None:
         self._session = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(5.0, timeout)),
+            # `connect` also covers the name look-up and the wait for a pooled connection, so that
+            # none of them is mistaken for a request that has left
+            timeout=aiohttp.ClientTimeout(total=timeout, connect=min(5.0, timeout / 2)),
             connector=aiohttp.TCPConnector(
                 limit=connections,
                 limit_per_host=connections,
@@ -101,21 +198,30 @@ class HttpTransport:
     async def post(self, url: str, data: Any, headers: Mapping[str, str]) -> Reply:
         """Return the answer to one POST, whatever its status.
 
-        Raises `Transient` when the request cannot have left, `Ambiguous` when it may have.
+        Raises `Transient` when the request cannot have left, `Ambiguous` when it may have, and
+        `Misconfigured` when the URL is none.
         """
         try:
             async with self._session.post(
                 url, data=data, headers=headers, allow_redirects=False
             ) as response:
-                return Reply(response.status, response.headers, await response.read())
+                return Reply(response.status, response.headers, await _body(response))
+        except aiohttp.InvalidURL as error:
+            raise Misconfigured(excerpt(f"not a URL: {url}"), code="url") from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise Transient(f"could not connect: {error}", code="connect") from error
+            raise Transient(excerpt(f"could not connect: {error}"), code="connect") from error
         except (TimeoutError, aiohttp.ClientError) as error:
-            text = str(error) or "no answer in time"
-            raise Ambiguous(
-                f"the request left, no answer came: {text}", code="no_answer"
-            ) from error
+            text = f"the request left, no answer came: {str(error) or 'timed out'}"
+            raise Ambiguous(excerpt(text), code="no_answer") from error
 
     async def close(self) -> None:
         """Close the pooled connections."""
         await self._session.close()
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    try:
+        return await response.read()
+    except (TimeoutError, aiohttp.ClientError):
+        # the status has said what became of the message: a torn body must not put it in doubt
+        return b""

@@ -1,0 +1,20 @@
+"""The providers of email; each is one module."""
+
+from __future__ import annotations
+
+from clarion.provider import HttpTransport, Provider
+from clarion_email.content import EmailMessage
+from clarion_email.providers.sendgrid import SendGrid
+from clarion_email.settings import EmailSettings
+
+
+def open_provider(settings: EmailSettings, transport: HttpTransport) -> Provider[EmailMessage]:
+    """Return the provider that the settings name."""
+    return SendGrid(
+        transport,
+        settings.sendgrid_api_key.get_secret_value(),
+        sender=settings.email_from,
+        sender_name=settings.email_from_name,
+        reply_to=settings.email_reply_to,
+        base_url=settings.sendgrid_base_url,
+    )
