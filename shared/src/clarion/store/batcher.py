@@ -1,0 +1,98 @@
+"""Lets rows that arrive together share one write, without making any of them wait for others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from clarion import metrics
+from clarion.errors import ClarionError, StoreUnavailable
+
+Row = TypeVar("Row")
+Result = TypeVar("Result")
+
+Write = Callable[[list[Row]], Awaitable[Sequence[Result | ClarionError]]]
+"""Commits rows; returns for each, in their order, its result or its own error."""
+
+
+class Batcher(Generic[Row, Result]):
+    """Writes rows in batches: a batch is what came in while the last one was under way.
+
+    There is no timer: a lone row is written at once, and under load batches grow by themselves.
+    """
+
+    def __init__(self, operation: str, write: Write[Row, Result], *, max_rows: int = 500) -> None:
+        self._write = write
+        self._max_rows = max_rows
+        self._waiting: deque[tuple[Row, asyncio.Future[Result]]] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._closed = False
+        self._rows = metrics.BATCH_ROWS.labels(operation)
+
+    async def submit(self, row: Row) -> Result:
+        """Return the row's result once it is committed; raise its own error, or its batch's.
+
+        A caller that is cancelled gives its row up if the row is still waiting, and disturbs
+        nobody.
+        """
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((row, future))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._drain())
+        return await future
+
+    async def close(self) -> None:
+        """Refuse new rows; return once those that wait are written."""
+        self._closed = True
+        if self._writer is not None:
+            await self._writer
+
+    async def _drain(self) -> None:
+        try:
+            while batch := self._take():
+                await self._settle(batch)
+        finally:
+            self._writer = None
+            for _, future in self._waiting:  # only when this task is cancelled
+                future.cancel()
+            self._waiting.clear()
+
+    def _take(self) -> list[tuple[Row, asyncio.Future[Result]]]:
+        batch: list[tuple[Row, asyncio.Future[Result]]] = []
+        while self._waiting and len(batch) < self._max_rows:
+            row, future = self._waiting.popleft()
+            if not future.done():
+                batch.append((row, future))
+        return batch
+
+    async def _settle(self, batch: list[tuple[Row, asyncio.Future[Result]]]) -> None:
+        self._rows.observe(len(batch))
+        try:
+            results = await self._write([row for row, _ in batch])
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001  it is every caller's to handle
+            for _, future in batch:
+                _fail(future, error)
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if isinstance(result, ClarionError):
+                _fail(future, result)
+            elif not future.done():
+                future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Result], error: Exception) -> None:
+    if future.done():
+        return
+    # each caller gets its own exception: a shared one gathers the tracebacks of them all
+    own = type(error)(*error.args) if isinstance(error, StoreUnavailable) else error
+    if own is not error:
+        own.__cause__ = error
+    future.set_exception(own)

@@ -1,0 +1,129 @@
+"""Accepting events: each stored once, whole, however many gateways are asked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Insert, Select, literal_column, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from clarion.errors import MessageIdConflict
+from clarion.notification import Channel, Status
+from clarion.store.base import Accepted, Intake
+from clarion.store.clock import after, clock
+from clarion.store.incoming import TEXT, firsts, in_order, incoming
+from clarion.store.records import to_rows
+from clarion.store.schema import notifications
+
+_n = notifications.c
+_Key = tuple[str, str]
+
+
+class IntakeWriter:
+    """Stores events; `grace` is how long, in seconds, the poll leaves one to its own gateway."""
+
+    def __init__(self, dialect: str, *, grace: float) -> None:
+        self._insert = {
+            status: _insert(dialect, status, grace) for status in (Status.ACCEPTED, Status.QUEUED)
+        }
+        self._existing = _existing(dialect)
+
+    async def write(
+        self, connection: AsyncConnection, intakes: list[Intake]
+    ) -> list[list[Accepted] | MessageIdConflict]:
+        """Return for each event its notifications, new or known, or the conflict."""
+        first = firsts(intakes, _key)
+        new = await self._insert_new(connection, [intakes[first[key]] for key in sorted(first)])
+        won = {first[key] for key in new}
+        known = await self._read(
+            connection,
+            {_key(intake) for index, intake in enumerate(intakes) if index not in won},
+        )
+        return [
+            _accepted(intake) if index in won else _known(intake, known[_key(intake)])
+            for index, intake in enumerate(intakes)
+        ]
+
+    async def _insert_new(self, connection: AsyncConnection, intakes: list[Intake]) -> set[_Key]:
+        """Insert each event's first notification, then the rest of those that were new.
+
+        The first one decides: whoever inserts it inserts them all, so that an event is never half
+        of one request and half of another.
+        """
+        won: set[_Key] = set()
+        for status, insert in self._insert.items():
+            rows = {_key(intake): to_rows(intake) for intake in intakes if intake.status is status}
+            if not rows:
+                continue
+            heads = await connection.execute(insert, [event[0] for event in rows.values()])
+            new = {(row.message_id, row.producer) for row in heads}
+            tails = [row for key in rows if key in new for row in rows[key][1:]]
+            if tails:
+                await connection.execute(insert, tails)
+            won |= new
+        return won
+
+    async def _read(self, connection: AsyncConnection, keys: set[_Key]) -> dict[_Key, list[Any]]:
+        known: dict[_Key, list[Any]] = {}
+        if keys:
+            rows = [
+                {"message_id": message_id, "producer": producer} for message_id, producer in keys
+            ]
+            found = await connection.execute(
+                self._existing, in_order(rows, "message_id", "producer")
+            )
+            for row in found:
+                known.setdefault((row.message_id, row.producer), []).append(row)
+        return known
+
+
+def _key(intake: Intake) -> _Key:
+    return intake.message_id, intake.producer
+
+
+def _accepted(intake: Intake) -> list[Accepted]:
+    return [
+        Accepted(new.notification_id, new.channel, intake.status, duplicate=False)
+        for new in intake.notifications
+    ]
+
+
+def _known(intake: Intake, rows: Sequence[Any]) -> list[Accepted] | MessageIdConflict:
+    if any(row.body_hash != intake.body_hash for row in rows):
+        return MessageIdConflict(intake.message_id)
+    return [
+        Accepted(row.id, Channel(row.channel), Status(row.status), duplicate=True) for row in rows
+    ]
+
+
+def _insert(dialect: str, status: Status, grace: float) -> Insert:
+    construct = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return (
+        construct(notifications)
+        .values(
+            attempt=0,
+            failures=0,
+            publish_at=after(literal_column(repr(float(grace)))),
+            created_at=clock(),
+            queued_at=clock() if status is Status.QUEUED else None,
+            updated_at=clock(),
+        )
+        # another transaction's uncommitted row is waited for, and then either known or gone
+        .on_conflict_do_nothing(index_elements=[_n.message_id, _n.producer, _n.ordinal])
+        .returning(_n.message_id, _n.producer)
+    )
+
+
+def _existing(dialect: str) -> Select[Any]:
+    keys = incoming(dialect, {"message_id": TEXT, "producer": TEXT})
+    return (
+        select(_n.id, _n.message_id, _n.producer, _n.body_hash, _n.channel, _n.status)
+        .join_from(
+            keys,
+            notifications,
+            (_n.message_id == keys.c.message_id) & (_n.producer == keys.c.producer),
+        )
+        .order_by(_n.message_id, _n.producer, _n.ordinal)
+    )

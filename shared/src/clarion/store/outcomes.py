@@ -1,0 +1,217 @@
+"""Recording what became of an attempt, and giving up what never had one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, Update, and_, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from clarion.notification import TRANSITIONS, Reason, Status, sources
+from clarion.store.base import Outcome
+from clarion.store.claims import crashed_attempt, lease_is_over, remember_claim
+from clarion.store.clock import clock
+from clarion.store.incoming import INTEGER, TEXT, firsts, in_order, incoming
+from clarion.store.schema import attempts, events, notifications
+
+_n = notifications.c
+
+
+def check(outcome: Outcome) -> None:
+    """Raise `ValueError` for an outcome that no attempt can have."""
+    if outcome.status not in TRANSITIONS[Status.SENDING]:
+        raise ValueError(f"an attempt cannot end as {outcome.status}")
+
+
+class OutcomeWriter:
+    """Records outcomes: the row and the attempt, or neither when another worker has the claim."""
+
+    def __init__(self, dialect: str) -> None:
+        self._record = _record(dialect)
+        self._written = _written(dialect)
+
+    async def write(self, connection: AsyncConnection, outcomes: list[Outcome]) -> list[bool]:
+        """Return for each outcome whether it stands."""
+        first = firsts(outcomes, _key)
+        rows = [_columns(outcomes[index]) for index in first.values()]
+        applied = (await connection.execute(self._record, in_order(rows, "id", "attempt"))).all()
+        finished = [_attempt(row, outcomes[first[row.id, row.attempt]]) for row in applied]
+        if finished:
+            await connection.execute(attempts.insert(), finished)
+        won = {first[row.id, row.attempt] for row in applied}
+        # a commit whose answer was lost is written again by its worker: that is no other's claim
+        written = await self._read(
+            connection,
+            {_key(outcome) for index, outcome in enumerate(outcomes) if index not in won},
+        )
+        return [
+            index in won or written.get(_key(outcome)) == (outcome.status, outcome.reason)
+            for index, outcome in enumerate(outcomes)
+        ]
+
+    async def _read(
+        self, connection: AsyncConnection, keys: set[tuple[str, int]]
+    ) -> dict[tuple[str, int], tuple[str, str | None]]:
+        if not keys:
+            return {}
+        rows = [{"id": notification_id, "attempt": attempt} for notification_id, attempt in keys]
+        found = await connection.execute(self._written, in_order(rows, "id", "attempt"))
+        return {(row.notification_id, row.attempt): (row.status, row.reason) for row in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Surrender:
+    """A notification to give up without an attempt, and why."""
+
+    notification_id: str
+    reason: Reason
+    text: str
+
+
+class SurrenderWriter:
+    """Gives up rows that no live worker holds."""
+
+    def __init__(self, dialect: str) -> None:
+        self._give_up = _give_up(dialect)
+
+    async def write(self, connection: AsyncConnection, surrenders: list[Surrender]) -> list[bool]:
+        """Return for each whether it was given up; of two for one row, the first."""
+        first = firsts(surrenders, lambda item: item.notification_id)
+        rows = [
+            {"id": notification_id, "reason": surrenders[index].reason}
+            for notification_id, index in first.items()
+        ]
+        failed = (await connection.execute(self._give_up, in_order(rows, "id"))).all()
+        crashed = [
+            crashed_attempt(row, row.attempt, row.updated_at)
+            for row in failed
+            if row.previous == Status.SENDING
+        ]
+        if crashed:
+            await connection.execute(attempts.insert(), crashed)
+        if failed:
+            await connection.execute(
+                events.insert(), [_event(row, surrenders[first[row.id]]) for row in failed]
+            )
+        won = {first[row.id] for row in failed}
+        return [index in won for index in range(len(surrenders))]
+
+
+def _key(outcome: Outcome) -> tuple[str, int]:
+    return outcome.notification_id, outcome.attempt
+
+
+def _columns(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "id": outcome.notification_id,
+        "attempt": outcome.attempt,
+        "status": outcome.status,
+        "spent": int(outcome.spent and outcome.status is not Status.SENT),
+        "reason": outcome.reason,
+        "provider": outcome.provider,
+        "provider_message_id": outcome.provider_message_id,
+        "provider_code": outcome.provider_code,
+        "provider_text": outcome.provider_text,
+    }
+
+
+def _attempt(row: Any, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "notification_id": row.id,
+        "attempt": row.attempt,
+        "started_at": row.claimed_at,
+        "finished_at": row.updated_at,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "provider": outcome.provider,
+        "provider_message_id": outcome.provider_message_id,
+        "provider_code": outcome.provider_code,
+        "provider_text": outcome.provider_text,
+        "duration_ms": outcome.duration_ms,
+        "retry_in": outcome.retry_in,
+        "worker": row.worker,
+    }
+
+
+def _event(row: Any, surrender: Surrender) -> dict[str, Any]:
+    return {
+        "notification_id": row.id,
+        "at": row.updated_at,
+        "status": Status.FAILED,
+        "detail": {"reason": surrender.reason, "text": surrender.text},
+    }
+
+
+def _record(dialect: str) -> Update:
+    outcome = incoming(
+        dialect,
+        {
+            "id": TEXT,
+            "attempt": INTEGER,
+            "status": TEXT,
+            "spent": INTEGER,
+            "reason": TEXT,
+            "provider": TEXT,
+            "provider_message_id": TEXT,
+            "provider_code": TEXT,
+            "provider_text": TEXT,
+        },
+    )
+    return (
+        update(notifications)
+        .values(
+            status=outcome.c.status,
+            failures=_n.failures + outcome.c.spent,
+            reason=outcome.c.reason,
+            provider=outcome.c.provider,
+            provider_message_id=outcome.c.provider_message_id,
+            provider_code=outcome.c.provider_code,
+            provider_text=outcome.c.provider_text,
+            lease_until=None,
+            updated_at=clock(),
+        )
+        # only the holder of the claim writes its outcome, and `check` knows what may follow
+        .where(
+            _n.id == outcome.c.id,
+            _n.attempt == outcome.c.attempt,
+            _n.status == Status.SENDING,
+        )
+        .returning(_n.id, _n.attempt, _n.claimed_at, _n.updated_at, _n.worker)
+    )
+
+
+def _written(dialect: str) -> Select[Any]:
+    asked = incoming(dialect, {"id": TEXT, "attempt": INTEGER})
+    columns = attempts.c
+    return select(
+        columns.notification_id, columns.attempt, columns.status, columns.reason
+    ).join_from(
+        asked,
+        attempts,
+        and_(columns.notification_id == asked.c.id, columns.attempt == asked.c.attempt),
+    )
+
+
+def _give_up(dialect: str) -> Update:
+    given_up = incoming(dialect, {"id": TEXT, "reason": TEXT})
+    idle = [status for status in sources(Status.FAILED) if status is not Status.SENDING]
+    return (
+        update(notifications)
+        .values(
+            **remember_claim(),
+            status=Status.FAILED,
+            reason=given_up.c.reason,
+            lease_until=None,
+            updated_at=clock(),
+        )
+        .where(_n.id == given_up.c.id, or_(_n.status.in_(idle), lease_is_over()))
+        .returning(
+            _n.id,
+            _n.attempt,
+            _n.previous,
+            _n.previous_worker,
+            _n.previous_claimed_at,
+            _n.updated_at,
+        )
+    )

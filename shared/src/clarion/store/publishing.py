@@ -1,0 +1,155 @@
+"""What the publisher needs: which rows the broker still lacks, and that it has taken one."""
+
+from __future__ import annotations
+
+from sqlalchemy import Integer, Select, Update, bindparam, func, literal, select, union_all, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import CompoundSelect
+
+from clarion.notification import LANES, Channel, Lane, Notification, Priority, Status, sources
+from clarion.store.clock import after, clock, now, seconds_between
+from clarion.store.incoming import TEXT, firsts, in_order, incoming
+from clarion.store.records import NOTIFICATION, to_notification
+from clarion.store.schema import constant, notifications
+
+_n = notifications.c
+
+MOST_COUNTED = 10_000
+
+_UNFINISHED = (Status.QUEUED, Status.RETRYING, Status.IN_DOUBT, Status.SENDING)
+
+
+class QueuedWriter:
+    """Records what the broker confirmed."""
+
+    def __init__(self, dialect: str) -> None:
+        self._mark = _mark(dialect)
+
+    async def write(self, connection: AsyncConnection, ids: list[str]) -> list[bool]:
+        """Return for each id whether its row became `queued`."""
+        first = firsts(ids, str)
+        rows = [{"id": notification_id} for notification_id in first]
+        marked = (await connection.execute(self._mark, in_order(rows, "id"))).scalars()
+        won = {first[notification_id] for notification_id in marked}
+        return [index in won for index in range(len(ids))]
+
+
+async def take_due(connection: AsyncConnection, limit: int, lease: float) -> list[Notification]:
+    """Take up to `limit` rows that are due, for `lease` seconds, oldest first."""
+    rows = await connection.execute(TAKE_DUE, {"limit": limit, "lease": lease})
+    return sorted(map(to_notification, rows), key=lambda due: due.notification_id)
+
+
+async def unfinished(connection: AsyncConnection, start: str, limit: int) -> list[Notification]:
+    """Return up to `limit` rows that a broker should hold, by id from beyond `start`."""
+    rows = await connection.execute(_UNFINISHED_PAGE, {"start": start, "limit": limit})
+    return [to_notification(row) for row in rows]
+
+
+async def unpublished(connection: AsyncConnection) -> int:
+    """Return the number of accepted rows, at most MOST_COUNTED."""
+    return (await connection.execute(_UNPUBLISHED)).scalar_one()
+
+
+async def oldest_queued(connection: AsyncConnection) -> dict[Lane, float]:
+    """Return the seconds that each lane's oldest queued row has waited."""
+    rows = await connection.execute(OLDEST_QUEUED)
+    return {
+        Lane(Channel(row.channel), Priority(row.priority)): max(row.waited, 0.0) for row in rows
+    }
+
+
+def _mark(dialect: str) -> Update:
+    confirmed = incoming(dialect, {"id": TEXT})
+    return (
+        update(notifications)
+        .values(status=Status.QUEUED, queued_at=clock(), updated_at=clock())
+        .where(_n.id == confirmed.c.id, _n.status.in_(sources(Status.QUEUED)))
+        .returning(_n.id)
+    )
+
+
+def _take_due() -> Update:
+    due = (
+        select(_n.id)
+        .where(_n.status == constant(Status.ACCEPTED), _n.publish_at <= now())
+        .order_by(_n.publish_at)
+        .limit(bindparam("limit", type_=Integer()))
+        # what another publisher is taking is not ours to wait for
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    return (
+        update(notifications)
+        .values(publish_at=after(bindparam("lease")))
+        .where(_n.id == due.c.id)
+        .returning(*NOTIFICATION)
+    )
+
+
+def _unfinished_page() -> Select[tuple[object, ...]]:
+    # the index has the ids in order within each status and lane: take the first of each
+    heads = union_all(
+        *(
+            select(
+                select(_n.id)
+                .where(
+                    _n.status == constant(status),
+                    _n.channel == lane.channel,
+                    _n.priority == lane.priority,
+                    _n.id > bindparam("start"),
+                )
+                .order_by(_n.id)
+                .limit(bindparam("limit", type_=Integer()))
+                .subquery()
+            )
+            for status in _UNFINISHED
+            for lane in LANES
+        )
+    ).subquery()
+    return (
+        select(*NOTIFICATION)
+        .join_from(heads, notifications, heads.c.id == _n.id)
+        .order_by(_n.id)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+
+
+def _oldest_queued() -> CompoundSelect[tuple[str, str, float]]:
+    # nine probes of a partial index, where an aggregate would read every queued row
+    heads = (
+        (
+            lane,
+            select(_n.queued_at)
+            .where(
+                _n.status == constant(Status.QUEUED),
+                _n.channel == lane.channel,
+                _n.priority == lane.priority,
+            )
+            .order_by(_n.queued_at)
+            .limit(1)
+            .subquery(),
+        )
+        for lane in LANES
+    )
+    return union_all(
+        *(
+            select(
+                literal(lane.channel).label("channel"),
+                literal(lane.priority).label("priority"),
+                seconds_between(head.c.queued_at, clock()).label("waited"),
+            )
+            for lane, head in heads
+        )
+    )
+
+
+TAKE_DUE = _take_due()
+OLDEST_QUEUED = _oldest_queued()
+_UNFINISHED_PAGE = _unfinished_page()
+_UNPUBLISHED = select(func.count()).select_from(
+    select(_n.publish_at)
+    .where(_n.status == constant(Status.ACCEPTED))
+    .limit(MOST_COUNTED)
+    .subquery()
+)

@@ -1,0 +1,128 @@
+"""Between a row and the types that callers know: the one place where columns become fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from clarion.notification import Channel, Notification, Priority, Reason, Status
+from clarion.store.base import AttemptRecord, Intake, NotificationRecord
+from clarion.store.schema import attempts, notifications
+
+_n = notifications.c
+
+NOTIFICATION = (
+    _n.id,
+    _n.message_id,
+    _n.target_user_id,
+    _n.channel,
+    _n.template_id,
+    _n.recipient,
+    _n.payload,
+    _n.priority,
+    _n.locale,
+    _n.metadata,
+)
+"""The columns of a Notification."""
+
+RECORD = (
+    *NOTIFICATION,
+    _n.producer,
+    _n.status,
+    _n.reason,
+    _n.attempt,
+    _n.failures,
+    _n.provider,
+    _n.provider_message_id,
+    _n.provider_code,
+    _n.provider_text,
+    _n.created_at,
+    _n.queued_at,
+    _n.updated_at,
+)
+"""The columns of a NotificationRecord."""
+
+ATTEMPT = tuple(attempts.c)
+"""The columns of an AttemptRecord."""
+
+
+def to_rows(intake: Intake) -> list[dict[str, Any]]:
+    """Return the columns of an event's notifications that its producer decides."""
+    return [
+        {
+            "id": notification.notification_id,
+            "producer": intake.producer,
+            "message_id": intake.message_id,
+            "ordinal": ordinal,
+            "body_hash": intake.body_hash,
+            "channel": notification.channel,
+            "priority": notification.priority,
+            "status": intake.status,
+            "template_id": notification.template_id,
+            "locale": notification.locale,
+            "target_user_id": notification.target_user_id,
+            "recipient": notification.recipient,
+            "payload": notification.payload,
+            "metadata": notification.metadata,
+        }
+        for ordinal, notification in enumerate(intake.notifications)
+    ]
+
+
+def to_notification(row: Row[*tuple[Any, ...]]) -> Notification:
+    """Return the notification of a row of NOTIFICATION; it was checked when it was accepted."""
+    columns = row._mapping
+    return Notification.model_construct(
+        notification_id=columns[_n.id],
+        message_id=columns[_n.message_id],
+        target_user_id=columns[_n.target_user_id],
+        channel=Channel(columns[_n.channel]),
+        template_id=columns[_n.template_id],
+        recipient=columns[_n.recipient],
+        payload=columns[_n.payload],
+        priority=Priority(columns[_n.priority]),
+        locale=columns[_n.locale],
+        metadata=columns[_n.metadata],
+    )
+
+
+def to_record(row: Row[*tuple[Any, ...]]) -> NotificationRecord:
+    """Return the record of a row of RECORD."""
+    columns = row._mapping
+    return NotificationRecord(
+        notification=to_notification(row),
+        producer=columns[_n.producer],
+        status=Status(columns[_n.status]),
+        reason=_reason(columns[_n.reason]),
+        attempt=columns[_n.attempt],
+        failures=columns[_n.failures],
+        provider=columns[_n.provider],
+        provider_message_id=columns[_n.provider_message_id],
+        provider_code=columns[_n.provider_code],
+        provider_text=columns[_n.provider_text],
+        created_at=columns[_n.created_at],
+        queued_at=columns[_n.queued_at],
+        updated_at=columns[_n.updated_at],
+    )
+
+
+def to_attempt(row: Row[*tuple[Any, ...]]) -> AttemptRecord:
+    """Return the record of a row of ATTEMPT."""
+    return AttemptRecord(
+        attempt=row.attempt,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        status=Status(row.status),
+        reason=_reason(row.reason),
+        provider=row.provider,
+        provider_message_id=row.provider_message_id,
+        provider_code=row.provider_code,
+        provider_text=row.provider_text,
+        duration_ms=row.duration_ms,
+        retry_in=row.retry_in,
+    )
+
+
+def _reason(value: str | None) -> Reason | None:
+    return None if value is None else Reason(value)

@@ -1,0 +1,139 @@
+"""The three tables: what is notified, every finished attempt, and what neither of those tells."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    literal_column,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.expression import ColumnElement
+
+from clarion.notification import Status
+from clarion.store.clock import Instant
+
+metadata = MetaData()
+
+Key = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+"""Text that is compared byte by byte: ids sort in the order of their creation in any locale."""
+
+
+def constant(status: Status) -> ColumnElement[str]:
+    """Return the status as a literal: a partial index serves no query that binds it."""
+    return literal_column(f"'{status.value}'", Text())
+
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("producer", Key, nullable=False),
+    Column("message_id", Key, nullable=False),
+    Column("ordinal", SmallInteger, nullable=False),
+    Column("body_hash", Text, nullable=False),
+    Column("channel", Key, nullable=False),
+    Column("priority", Key, nullable=False),
+    Column("status", Key, nullable=False),
+    Column("reason", Text),
+    Column("template_id", Key, nullable=False),
+    Column("locale", Text),
+    Column("target_user_id", Key, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("worker", Text),
+    Column("claimed_at", Instant),
+    Column("lease_until", Instant),
+    # what the last claim or give-up found, since no UPDATE of PostgreSQL before 18 can return it
+    Column("previous", Key),
+    Column("previous_worker", Text),
+    Column("previous_claimed_at", Instant),
+    Column("provider", Text),
+    Column("provider_message_id", Text),
+    Column("provider_code", Text),
+    Column("provider_text", Text),
+    Column("publish_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("queued_at", Instant),
+    Column("updated_at", Instant, nullable=False),
+)
+
+# An update of `status` writes an entry into every index but the partial ones that it leaves, so
+# each index below is paid about four times per notification. Why each is worth it:
+_n = notifications.c
+Index(
+    # the idempotency key; message_id first, so that one index also finds it for any producer
+    "notifications_message",
+    _n.message_id,
+    _n.producer,
+    _n.ordinal,
+    unique=True,
+)
+# every listing on behalf of an application is narrowed to its producer, and a new one has few rows
+# among everybody's millions; likewise a user and a template
+Index("notifications_producer", _n.producer, _n.id)
+Index("notifications_user", _n.target_user_id, _n.id)
+Index("notifications_template", _n.template_id, _n.id)
+# status, channel and priority in any combination: few values each, so a listing probes those that
+# it leaves open (see listing.py) and three indexes become one
+Index("notifications_lane", _n.status, _n.channel, _n.priority, _n.id)
+# these two hold only what waits: small however many are finished
+_ACCEPTED = _n.status == constant(Status.ACCEPTED)
+_QUEUED = _n.status == constant(Status.QUEUED)
+Index(
+    "notifications_unpublished",
+    _n.publish_at,
+    postgresql_where=_ACCEPTED,
+    sqlite_where=_ACCEPTED,
+)
+Index(
+    "notifications_queued",
+    _n.channel,
+    _n.priority,
+    _n.queued_at,
+    postgresql_where=_QUEUED,
+    sqlite_where=_QUEUED,
+)
+
+# No foreign keys: rows are written with their notification in one transaction, and a check per
+# attempt would lock the notification's row a second time.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("notification_id", Key, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant, nullable=False),
+    Column("status", Key, nullable=False),
+    Column("reason", Text),
+    Column("provider", Text),
+    Column("provider_message_id", Text),
+    Column("provider_code", Text),
+    Column("provider_text", Text),
+    Column("duration_ms", Double),
+    Column("retry_in", Double),
+    Column("worker", Text),
+)
+
+events = Table(
+    "events",
+    metadata,
+    # SQLite counts up only what it calls INTEGER
+    Column("id", BigInteger().with_variant(sqlite.INTEGER(), "sqlite"), primary_key=True),
+    Column("notification_id", Key, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("status", Key, nullable=False),
+    Column("detail", JSON, nullable=False),
+)
+Index("events_notification", events.c.notification_id)

@@ -1,0 +1,123 @@
+"""The store in PostgreSQL or SQLite: wires each verb to its statements and its batcher."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from clarion.errors import ClarionError, RowRefused
+from clarion.notification import Lane, Notification, Reason, Status
+from clarion.store import listing, publishing
+from clarion.store.base import (
+    Accepted,
+    Claim,
+    Intake,
+    NotificationHistory,
+    Outcome,
+    Page,
+    Query,
+    Store,
+)
+from clarion.store.batcher import Batcher
+from clarion.store.claims import ClaimRequest, ClaimWriter
+from clarion.store.database import Database
+from clarion.store.intake import IntakeWriter
+from clarion.store.outcomes import OutcomeWriter, Surrender, SurrenderWriter, check
+from clarion.store.publishing import QueuedWriter
+
+Row = TypeVar("Row")
+Result = TypeVar("Result")
+
+
+class SqlStore(Store):
+    """Keeps notifications in one SQL database; `grace` is seconds, see `IntakeWriter`."""
+
+    def __init__(self, database: Database, *, grace: float = 5.0) -> None:
+        self._database = database
+        dialect = database.dialect
+        self._accept = self._batcher("accept", IntakeWriter(dialect, grace=grace).write)
+        self._queued = self._batcher("mark_queued", QueuedWriter(dialect).write)
+        self._claim = self._batcher("claim", ClaimWriter(dialect).write)
+        self._record = self._batcher("record", OutcomeWriter(dialect).write)
+        self._give_up = self._batcher("give_up", SurrenderWriter(dialect).write)
+
+    async def accept(self, intake: Intake) -> list[Accepted]:
+        """See `Store`."""
+        if intake.status not in (Status.ACCEPTED, Status.QUEUED) or not intake.notifications:
+            raise ValueError("an event is taken in as accepted or queued, and notifies somebody")
+        return await self._accept.submit(intake)
+
+    async def mark_queued(self, notification_id: str) -> bool:
+        """See `Store`."""
+        return await self._queued.submit(notification_id)
+
+    async def take_due(self, limit: int, lease: float) -> list[Notification]:
+        """See `Store`."""
+        async with self._database.write() as connection:
+            return await publishing.take_due(connection, limit, lease)
+
+    async def unfinished(self, after: str, limit: int) -> list[Notification]:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            return await publishing.unfinished(connection, after, limit)
+
+    async def claim(self, notification_id: str, *, worker: str, lease: float) -> Claim:
+        """See `Store`."""
+        return await self._claim.submit(ClaimRequest(notification_id, worker, lease))
+
+    async def record(self, outcome: Outcome) -> bool:
+        """See `Store`."""
+        check(outcome)
+        return await self._record.submit(outcome)
+
+    async def give_up(self, notification_id: str, reason: Reason, text: str) -> bool:
+        """See `Store`."""
+        return await self._give_up.submit(Surrender(notification_id, reason, text))
+
+    async def get(self, notification_id: str) -> NotificationHistory | None:
+        """See `Store`."""
+        try:
+            async with self._database.read() as connection:
+                return await listing.get(connection, notification_id)
+        except RowRefused:
+            return None  # what the database cannot hold, it does not hold
+
+    async def find(self, query: Query, *, limit: int, cursor: str | None = None) -> Page:
+        """See `Store`."""
+        try:
+            async with self._database.read() as connection:
+                return await listing.find(connection, query, limit, cursor)
+        except RowRefused:
+            return Page((), None)
+
+    async def oldest_queued(self) -> dict[Lane, float]:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            return await publishing.oldest_queued(connection)
+
+    async def unpublished(self) -> int:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            return await publishing.unpublished(connection)
+
+    async def ping(self) -> None:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """See `Store`."""
+        for batcher in (self._accept, self._queued, self._claim, self._record, self._give_up):
+            await batcher.close()
+        await self._database.close()
+
+    def _batcher(
+        self,
+        operation: str,
+        write: Callable[[AsyncConnection, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
+    ) -> Batcher[Row, Result]:
+        return Batcher(operation, partial(self._database.write_rows, write))

@@ -1,0 +1,48 @@
+"""What happened to a notification, in order: derived from its row, its attempts and its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from clarion.notification import Status
+from clarion.store.base import AttemptRecord, NotificationRecord, TimelineEntry
+
+
+def timeline(
+    record: NotificationRecord,
+    claimed_at: datetime | None,
+    attempts: Iterable[AttemptRecord],
+    events: Iterable[TimelineEntry],
+) -> tuple[TimelineEntry, ...]:
+    """Return the entries by time; those of one moment stay in the order of cause and effect."""
+    entries = [TimelineEntry(record.created_at, Status.ACCEPTED)]
+    if record.queued_at is not None:
+        entries.append(TimelineEntry(record.queued_at, Status.QUEUED))
+    for attempt in attempts:
+        entries.append(_started(attempt.started_at, attempt.attempt))
+        entries.append(_finished(attempt))
+    if record.status is Status.SENDING and claimed_at is not None:
+        entries.append(_started(claimed_at, record.attempt))
+    entries.extend(events)
+    return tuple(sorted(entries, key=lambda entry: entry.at))
+
+
+def _started(at: datetime, attempt: int) -> TimelineEntry:
+    return TimelineEntry(at, Status.SENDING, {"attempt": attempt})
+
+
+def _finished(attempt: AttemptRecord) -> TimelineEntry:
+    detail: dict[str, Any] = {
+        "attempt": attempt.attempt,
+        "reason": attempt.reason,
+        "provider": attempt.provider,
+        "provider_message_id": attempt.provider_message_id,
+        "code": attempt.provider_code,
+        "text": attempt.provider_text,
+        "duration_ms": attempt.duration_ms,
+        "retry_in": attempt.retry_in,
+    }
+    known = {key: value for key, value in detail.items() if value is not None}
+    return TimelineEntry(attempt.finished_at, attempt.status, known)
