@@ -23,7 +23,6 @@ a { color: #1d4ed8; }
 @media (max-width: 600px) {
   .outer { padding: 16px 10px !important; }
   .card { padding: 28px 22px !important; }
-  .button, .button a { display: block !important; width: auto !important; text-align: center !important; }
 }
 @media (prefers-color-scheme: dark) {
   .page { background-color: #10141b !important; }

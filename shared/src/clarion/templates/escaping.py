@@ -50,7 +50,8 @@ def to_text(value: object) -> str:
 def to_html(value: object) -> str:
     """Return the value as text in which `& < > " '` are HTML entities."""
     # keeps what is marked as escaped already, so that `| h` beside it does no harm
-    return str(html_escape(to_text(value)))
+    escaped: str = html_escape(to_text(value))
+    return escaped
 
 
 def to_json(value: object) -> str:

@@ -12,7 +12,8 @@ from mako.template import ModuleInfo, Template
 
 from clarion.errors import TemplateInvalid
 from clarion.templates.escaping import Unprintable, kind_of
-from clarion.templates.lookups import Lookups, NotDerivable, lookups_of
+from clarion.templates.lookups import Lookups, lookups_of
+from clarion.templates.refusals import NotDerivable
 
 _SAYS_NO_VALUE = (ArithmeticError, AttributeError, IndexError, NameError, TypeError, Unprintable)
 """Errors whose text names code and types only; that of others may quote what was in the payload."""

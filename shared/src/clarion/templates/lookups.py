@@ -12,21 +12,13 @@ import builtins
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from clarion.templates.escaping import Kind
-
-_FILTER_NAMES = frozenset(kind.filter_name for kind in Kind)
-_MAKO_NAMES = frozenset(
-    {"UNDEFINED", "STOP_RENDERING", "caller", "capture", "context", "local", "loop", "next"}
-    | {"pageargs", "parent", "self"}
+from clarion.templates.refusals import (
+    MAKO_NAMES,
+    NotDerivable,
+    name_taken,
+    refuse_builtins,
+    refuse_rebinding,
 )
-
-
-class NotDerivable(Exception):
-    """Something in a template whose variables cannot be told before it runs."""
-
-    def __init__(self, line: int, text: str) -> None:
-        self.line = line  # of the generated code
-        super().__init__(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +62,11 @@ def lookups_of(code: str) -> Lookups:
     for function in functions:
         if function is not body:
             names |= _context_names(function) - of_body
-    _refuse_builtins(tree, names)
+    refuse_builtins(tree, names)
+    for function in functions:
+        refuse_rebinding(function)
     optional = frozenset(_context_gets(tree)) | optional_args
-    required = names - _MAKO_NAMES - set(dir(builtins)) - _imported(tree)
+    required = names - MAKO_NAMES - set(dir(builtins)) - _imported(tree)
     return Lookups(frozenset(required), optional - required, required_args, references)
 
 
@@ -118,8 +112,8 @@ def _context_gets(tree: ast.AST) -> Iterator[str]:
         if not call.args:
             raise NotDerivable(call.lineno, "context.get() needs a name")
         name = _literal(call.args[0], "the name in context.get(...)")
-        if hasattr(builtins, name) or name in _MAKO_NAMES:
-            raise NotDerivable(call.lineno, _taken(name))
+        if hasattr(builtins, name) or name in MAKO_NAMES:
+            raise NotDerivable(call.lineno, name_taken(name))
         yield name
 
 
@@ -183,39 +177,3 @@ def _imported(tree: ast.AST) -> set[str]:
         if "*" in names:
             raise NotDerivable(call.lineno, 'write out the names to import, not import="*"')
     return names
-
-
-def _refuse_builtins(tree: ast.AST, names: set[str]) -> None:
-    """Raise `NotDerivable` where a builtin is used otherwise than by calling or handing it on.
-
-    `${type}` would print `<class 'type'>` for want of a variable, and `% if id == 7` be false.
-    """
-    suspects = {name for name in names - _MAKO_NAMES if hasattr(builtins, name)}
-    printed: set[int] = set()
-    called: set[int] = set()
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
-        inner = {id(node) for item in arguments for node in (item, *getattr(item, "elts", ()))}
-        called.add(id(call.func))
-        (printed if _prints(call.func) else called).update(inner)
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)):
-            continue
-        as_variable = node.id in suspects and not _is_exception(node.id) and id(node) not in called
-        if as_variable or (node.id in _MAKO_NAMES and id(node) in printed):
-            raise NotDerivable(node.lineno, _taken(node.id))
-
-
-def _prints(function: ast.expr) -> bool:
-    return isinstance(function, ast.Name) and (
-        function.id == "__M_writer" or function.id in _FILTER_NAMES
-    )
-
-
-def _is_exception(name: str) -> bool:
-    value = getattr(builtins, name)
-    return isinstance(value, type) and issubclass(value, BaseException)
-
-
-def _taken(name: str) -> str:
-    return f"{name!r} has a meaning of its own in Python or Mako: give the variable another name"
