@@ -1,3 +1,10 @@
 """Fixtures for every test; the servers are private, on free ports, and started once a session."""
 
-pytest_plugins = ["clarion_testing.rabbitmq", "clarion_testing.postgres"]
+from pathlib import Path
+
+SUPPORT = Path(__file__).parent / "support" / "clarion_testing"
+pytest_plugins = [
+    f"clarion_testing.{name}"
+    for name in ("rabbitmq", "postgres")
+    if (SUPPORT / f"{name}.py").exists()
+]

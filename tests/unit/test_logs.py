@@ -1,0 +1,81 @@
+"""Log lines: one JSON object each, without anybody's address."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from clarion import logs
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    logs.configure("email", "INFO", stream)
+    yield stream
+    logger.remove()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_has_the_shape_that_the_design_gives(stream: io.StringIO) -> None:
+    logger.bind(notification_id="notif_1", duration_ms=12.5).info("notification sent")
+
+    (line,) = lines(stream)
+    assert set(line) == {"timestamp", "level", "message", "context"}
+    assert (line["level"], line["message"]) == ("info", "notification sent")
+    assert line["context"] == {
+        "service": "email",
+        "notification_id": "notif_1",
+        "duration_ms": 12.5,
+    }
+
+
+def test_an_exception_is_told_with_where_it_was_raised(stream: io.StringIO) -> None:
+    try:
+        raise ValueError("no such thing")
+    except ValueError:
+        logger.exception("it failed")
+
+    (line,) = lines(stream)
+    assert line["context"]["error"] == "ValueError: no such thing"
+    assert "test_logs.py" in line["context"]["traceback"][-1]
+
+
+def test_a_librarys_warning_goes_the_same_way(stream: io.StringIO) -> None:
+    logging.getLogger("aiormq").warning("connection %s", "lost")
+
+    (line,) = lines(stream)
+    assert line["level"] == "warning"
+    assert line["message"] == "aiormq: connection lost"
+
+
+def test_a_line_break_cannot_forge_a_second_line(stream: io.StringIO) -> None:
+    logger.info('first\n{"level": "error"}')
+
+    assert len(lines(stream)) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "masked"),
+    [
+        ("john.doe@example.com", "j***@example.com"),
+        ("@", "***@"),
+        ("+14155550123", "+14***23"),
+        ("dGhpc2lzYXRva2Vu:APA91bF", "dGhp***"),
+        ("topic:news", "topic:news"),
+        ("", "***"),
+    ],
+)
+def test_an_address_is_masked(address: str, masked: str) -> None:
+    assert logs.mask(address) == masked

@@ -1,0 +1,85 @@
+"""What an answer means: each kind of error leaves one status, and spends an attempt or not."""
+
+import pytest
+
+from clarion.errors import (
+    Ambiguous,
+    BadMessage,
+    BadRecipient,
+    Misconfigured,
+    SendError,
+    Throttled,
+    Transient,
+)
+from clarion.notification import TRANSITIONS, Reason, Status
+from clarion.outcomes import judge
+from clarion.provider import Attempt, SentMessage
+from clarion.retry import RetryPolicy
+from clarion.store.base import Outcome
+
+POLICY = RetryPolicy(attempts=3, delay=2.0)
+
+
+def outcome(answer: SentMessage | SendError, failures: int = 0) -> Outcome:
+    return judge(answer, Attempt("notif_1", 1), failures, POLICY, "vendor", 12.5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "failures", "status", "spent", "reason", "retry_in"),
+    [
+        (Transient("503"), 0, Status.RETRYING, True, Reason.PROVIDER_DOWN, 2.0),
+        (Transient("503"), 1, Status.RETRYING, True, Reason.PROVIDER_DOWN, 4.0),
+        (Transient("503", retry_after=30), 0, Status.RETRYING, True, Reason.PROVIDER_DOWN, 30),
+        (Transient("503"), 3, Status.FAILED, True, Reason.RETRIES_EXHAUSTED, None),
+        (Throttled("429", retry_after=7), 3, Status.RETRYING, False, Reason.RATE_LIMITED, 7),
+        (Throttled("429"), 0, Status.RETRYING, False, Reason.RATE_LIMITED, 60.0),
+        (Ambiguous("no answer"), 0, Status.IN_DOUBT, True, Reason.TIMEOUT, 2.0),
+        (Ambiguous("no answer"), 3, Status.FAILED, True, Reason.RETRIES_EXHAUSTED, None),
+        (BadRecipient("no such"), 0, Status.FAILED, True, Reason.INVALID_RECIPIENT, None),
+        (
+            BadRecipient("gone", reason="token_unregistered"),
+            0,
+            Status.FAILED,
+            True,
+            Reason.TOKEN_UNREGISTERED,
+            None,
+        ),
+        (BadMessage("too long"), 0, Status.FAILED, True, Reason.PROVIDER_REJECTED, None),
+        (Misconfigured("bad key"), 3, Status.RETRYING, False, Reason.PROVIDER_AUTH, 60.0),
+    ],
+)
+def test_an_error_decides_what_follows(
+    answer: SendError,
+    failures: int,
+    status: Status,
+    spent: bool,
+    reason: Reason,
+    retry_in: float | None,
+) -> None:
+    result = outcome(answer, failures)
+
+    assert (result.status, result.spent, result.reason, result.retry_in) == (
+        status,
+        spent,
+        reason,
+        retry_in,
+    )
+    assert result.status in TRANSITIONS[Status.SENDING]
+
+
+def test_the_vendors_own_words_are_kept() -> None:
+    result = outcome(BadRecipient("not a number", code="21211"))
+
+    assert (result.provider, result.provider_code, result.provider_text) == (
+        "vendor",
+        "21211",
+        "not a number",
+    )
+
+
+def test_an_accepted_message_is_sent_under_the_vendors_id() -> None:
+    result = outcome(SentMessage("SM1"))
+
+    assert result.status is Status.SENT
+    assert result.provider_message_id == "SM1"
+    assert result.reason is None
