@@ -1,0 +1,464 @@
+"""The worker, on the memory broker and SQLite, with a provider that answers as told."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from clarion.brokers.memory import MemoryBroker
+from clarion.errors import (
+    Ambiguous,
+    BadMessage,
+    BadRecipient,
+    Misconfigured,
+    SendError,
+    StoreUnavailable,
+    Throttled,
+    Transient,
+)
+from clarion.notification import (
+    Channel,
+    Lane,
+    Notification,
+    Priority,
+    Reason,
+    Status,
+    new_notification_id,
+)
+from clarion.provider import Attempt, SentMessage
+from clarion.retry import RetryPolicy
+from clarion.store import migrate, open_store
+from clarion.store.base import Intake, NotificationHistory, Store
+from clarion.templates import TemplateRepository
+from clarion.worker import Worker
+
+TEMPLATES = Path(__file__).parents[2] / "shared" / "templates"
+LANE = Lane(Channel.EMAIL, Priority.NORMAL)
+
+
+class ScriptedProvider:
+    """Answers each call with the next of its answers, and `sent` when they have run out."""
+
+    name = "scripted"
+
+    def __init__(self, *answers: SendError) -> None:
+        self.answers = list(answers)
+        self.calls: list[tuple[Mapping[str, str], Attempt]] = []
+        self.called = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def send(self, message: Mapping[str, str], attempt: Attempt) -> SentMessage:
+        self.calls.append((message, attempt))
+        self.called.set()
+        await self.gate.wait()
+        if self.answers:
+            raise self.answers.pop(0)
+        return SentMessage(f"id-{len(self.calls)}")
+
+
+def parts_as_they_are(notification: Notification, parts: Mapping[str, str]) -> Mapping[str, str]:
+    if notification.payload.get("user_name") == "unsendable":
+        raise BadMessage("no provider takes this", code="build")
+    return parts
+
+
+class System:
+    """One worker with all that it stands on."""
+
+    def __init__(self, broker: MemoryBroker, store: Store) -> None:
+        self.broker = broker
+        self.store = store
+        self.workers: list[Worker[Mapping[str, str]]] = []
+
+    async def work(
+        self, provider: ScriptedProvider, *, attempts: int = 3, lease: float = 60.0
+    ) -> Worker[Mapping[str, str]]:
+        worker = Worker(
+            Channel.EMAIL,
+            name="test",
+            broker=self.broker,
+            store=self.store,
+            templates=TemplateRepository(TEMPLATES),
+            compose=parts_as_they_are,
+            provider=provider,
+            policy=RetryPolicy(attempts=attempts, delay=0.02),
+            prefetch=dict.fromkeys(Priority, 8),
+            lease=lease,
+            pause=0.1,
+        )
+        self.workers.append(worker)
+        await worker.start()
+        return worker
+
+    async def accept(self, **payload: object) -> Notification:
+        identifier = new_notification_id()
+        notification = Notification(
+            notification_id=identifier,
+            message_id=identifier,
+            target_user_id="u1",
+            channel=Channel.EMAIL,
+            template_id="welcome",
+            recipient="ann@example.com",
+            payload={"user_name": "Ann", "email": "ann@example.com"} | payload,
+        )
+        await self.store.accept(Intake("test", identifier, "hash", (notification,), Status.QUEUED))
+        return notification
+
+    async def publish(self, notification: Notification) -> None:
+        await self.broker.publish(LANE, notification.to_bytes(), {})
+
+    async def send(self, **payload: object) -> str:
+        notification = await self.accept(**payload)
+        await self.publish(notification)
+        return notification.notification_id
+
+    async def history(self, notification_id: str) -> NotificationHistory:
+        history = await self.store.get(notification_id)
+        assert history is not None
+        return history
+
+    async def until(
+        self, notification_id: str, *statuses: Status, settled: bool = True
+    ) -> NotificationHistory:
+        """Return its history once its status is one of these, and its message is settled."""
+        async with asyncio.timeout(20):
+            while True:
+                history = await self.history(notification_id)
+                idle = not settled or not any(worker.in_flight for worker in self.workers)
+                if history.record.status in statuses and idle:
+                    return history
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def system(tmp_path: Path) -> AsyncIterator[System]:
+    url = f"sqlite:///{tmp_path}/clarion.db"
+    await asyncio.to_thread(migrate, url)
+    store, broker = open_store(url), MemoryBroker()
+    await broker.connect()
+    system = System(broker, store)
+    yield system
+    for worker in system.workers:
+        await worker.stop(5)
+    await broker.close()
+    await store.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  what it looks at tells nobody when it changes
+            await asyncio.sleep(0.005)
+
+
+async def test_a_notification_is_rendered_sent_and_recorded(system: System) -> None:
+    provider = ScriptedProvider()
+    await system.work(provider)
+
+    identifier = await system.send()
+    history = await system.until(identifier, Status.SENT)
+
+    ((message, attempt),) = provider.calls
+    assert "Ann" in message["subject"] + message["text"]
+    assert attempt == Attempt(identifier, 1)
+    assert history.record.provider_message_id == "id-1"
+    assert [entry.status for entry in history.timeline] == [
+        Status.ACCEPTED,
+        Status.QUEUED,
+        Status.SENDING,
+        Status.SENT,
+    ]
+
+
+async def test_a_transient_fault_is_retried_until_it_passes(system: System) -> None:
+    provider = ScriptedProvider(Transient("down", code="503"), Transient("down", code="503"))
+    await system.work(provider)
+
+    history = await system.until(await system.send(), Status.SENT)
+
+    assert [attempt.status for attempt in history.attempts] == [
+        Status.RETRYING,
+        Status.RETRYING,
+        Status.SENT,
+    ]
+    assert [attempt.retry_in for attempt in history.attempts] == [0.02, 0.04, None]
+    assert history.attempts[0].provider_code == "503"
+
+
+async def test_retries_come_to_an_end_and_the_message_is_parked(system: System) -> None:
+    provider = ScriptedProvider(*[Transient("down", code="503") for _ in range(9)])
+    await system.work(provider, attempts=2)
+
+    history = await system.until(await system.send(), Status.FAILED)
+
+    assert len(provider.calls) == 3
+    assert history.record.reason is Reason.RETRIES_EXHAUSTED
+    (dead,) = system.broker.dead_letters(Channel.EMAIL)
+    assert dead.reason == Reason.RETRIES_EXHAUSTED
+    assert "503" in dead.detail
+
+
+async def test_a_throttled_call_spends_no_attempt(system: System) -> None:
+    throttled = [Throttled("slow down", code="429", retry_after=0.02) for _ in range(5)]
+    provider = ScriptedProvider(*throttled)
+    await system.work(provider, attempts=0)
+
+    history = await system.until(await system.send(), Status.SENT)
+
+    assert history.record.failures == 0
+    assert history.record.attempt == 6
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (BadRecipient("no such user", code="550"), Reason.INVALID_RECIPIENT),
+        (BadMessage("too long", code="413"), Reason.PROVIDER_REJECTED),
+    ],
+)
+async def test_what_cannot_succeed_is_parked_at_once(
+    system: System, error: SendError, reason: Reason
+) -> None:
+    provider = ScriptedProvider(error)
+    await system.work(provider)
+
+    notification = await system.accept()
+    await system.publish(notification)
+    history = await system.until(notification.notification_id, Status.FAILED)
+
+    assert len(provider.calls) == 1
+    assert (history.record.reason, history.record.provider_code) == (reason, error.code)
+    (dead,) = system.broker.dead_letters(Channel.EMAIL)
+    assert (dead.body, dead.reason) == (notification.to_bytes(), reason)
+
+
+async def test_a_call_without_an_answer_is_in_doubt_and_then_sent_again(system: System) -> None:
+    provider = ScriptedProvider(Ambiguous("no answer"))
+    await system.work(provider)
+
+    history = await system.until(await system.send(), Status.SENT)
+
+    assert [entry.status for entry in history.timeline][-3:] == [
+        Status.IN_DOUBT,
+        Status.SENDING,
+        Status.SENT,
+    ]
+
+
+async def test_a_channel_set_up_wrong_pauses_keeps_its_messages_and_goes_on(
+    system: System,
+) -> None:
+    provider = ScriptedProvider(Misconfigured("bad key", code="401"))
+    worker = await system.work(provider)
+
+    first = await system.send()
+    history = await system.until(first, Status.RETRYING)
+    await until(lambda: not worker.consuming)
+    second = await system.send()
+    trouble = worker.trouble
+    await system.until(second, Status.SENT)
+
+    assert trouble == "401: bad key"
+    assert history.record.reason is Reason.PROVIDER_AUTH
+    assert history.record.failures == 0
+    assert worker.trouble is None
+    assert not system.broker.dead_letters(Channel.EMAIL)
+
+
+async def test_the_same_message_twice_calls_the_provider_once(system: System) -> None:
+    provider = ScriptedProvider()
+    await system.work(provider)
+    notification = await system.accept()
+
+    await system.publish(notification)
+    await system.until(notification.notification_id, Status.SENT)
+    await system.publish(notification)
+    await until(lambda: _nothing_waits(system))
+
+    assert len(provider.calls) == 1
+
+
+async def test_two_copies_at_once_call_the_provider_once(system: System) -> None:
+    provider = ScriptedProvider()
+    provider.gate.clear()
+    await system.work(provider, lease=0.5)
+    notification = await system.accept()
+
+    await system.publish(notification)
+    await system.publish(notification)
+    await provider.called.wait()
+    provider.gate.set()
+    await system.until(notification.notification_id, Status.SENT)
+    await until(lambda: _nothing_waits(system))
+
+    assert len(provider.calls) == 1
+
+
+async def test_a_crashed_attempt_is_told_of_and_tried_again(system: System) -> None:
+    notification = await system.accept()
+    claim = await system.store.claim(notification.notification_id, worker="gone", lease=0.01)
+    provider = ScriptedProvider()
+    await system.work(provider)
+
+    await system.publish(notification)
+    history = await system.until(notification.notification_id, Status.SENT)
+
+    assert claim.attempt == 1
+    assert [(attempt.status, attempt.reason) for attempt in history.attempts] == [
+        (Status.IN_DOUBT, Reason.CRASHED),
+        (Status.SENT, None),
+    ]
+    assert provider.calls[0][1].number == 2
+
+
+async def test_an_event_of_another_producer_is_stored_and_sent_once(system: System) -> None:
+    provider = ScriptedProvider()
+    await system.work(provider)
+    event = {
+        "message_id": "foreign-1",
+        "target_user_id": "u1",
+        "channel": "email",
+        "template_id": "welcome",
+        "payload": {"user_name": "Ann", "email": "ann@example.com"},
+    }
+
+    await system.broker.publish(LANE, json.dumps(event).encode(), {})
+    await provider.called.wait()
+    identifier = provider.calls[0][1].notification_id
+    await system.until(identifier, Status.SENT)
+    await system.broker.publish(LANE, json.dumps(event).encode(), {})
+    await until(lambda: _nothing_waits(system))
+
+    assert len(provider.calls) == 1
+    assert (await system.history(identifier)).record.producer == "broker/email"
+
+
+async def test_a_notification_that_the_database_lost_is_stored_again_and_sent(
+    system: System,
+) -> None:
+    provider = ScriptedProvider()
+    await system.work(provider)
+    notification = Notification(
+        notification_id=new_notification_id(),
+        message_id="m1",
+        target_user_id="u1",
+        channel=Channel.EMAIL,
+        template_id="welcome",
+        recipient="ann@example.com",
+        payload={"user_name": "Ann", "email": "ann@example.com"},
+    )
+
+    await system.publish(notification)
+    await provider.called.wait()
+
+    history = await system.until(notification.notification_id, Status.SENT)
+    assert history.record.notification == notification
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"not json", b"[1]", b'{"message_id": "m"}'])
+async def test_what_no_one_can_decode_is_parked_intact_and_the_worker_goes_on(
+    system: System, body: bytes
+) -> None:
+    provider = ScriptedProvider()
+    await system.work(provider)
+
+    await system.broker.publish(LANE, body, {"origin": "elsewhere"})
+    await system.until(await system.send(), Status.SENT)
+    await until(lambda: bool(system.broker.dead_letters(Channel.EMAIL)))
+
+    (dead,) = system.broker.dead_letters(Channel.EMAIL)
+    assert (dead.body, dead.reason) == (body, Reason.INVALID_EVENT)
+    assert dead.headers["origin"] == "elsewhere"
+
+
+async def test_a_template_that_fails_to_render_gives_the_notification_up(system: System) -> None:
+    provider = ScriptedProvider()
+    await system.work(provider)
+
+    history = await system.until(await system.send(user_name=None), Status.FAILED)
+
+    assert history.record.reason is Reason.TEMPLATE_ERROR
+    assert not provider.calls
+    assert system.broker.dead_letters(Channel.EMAIL)[0].reason == Reason.TEMPLATE_ERROR
+
+
+async def test_content_that_no_provider_takes_gives_the_notification_up(system: System) -> None:
+    provider = ScriptedProvider()
+    await system.work(provider)
+
+    history = await system.until(await system.send(user_name="unsendable"), Status.FAILED)
+
+    assert history.record.reason is Reason.PROVIDER_REJECTED
+    assert not provider.calls
+
+
+async def test_a_duplicate_of_a_given_up_notification_is_not_parked_again(system: System) -> None:
+    await system.work(ScriptedProvider())
+    notification = await system.accept(user_name=None)
+
+    await system.publish(notification)
+    await system.until(notification.notification_id, Status.FAILED)
+    await system.publish(notification)
+    await until(lambda: _nothing_waits(system))
+
+    assert len(system.broker.dead_letters(Channel.EMAIL)) == 1
+
+
+async def test_an_outcome_waits_for_the_database(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, refusals = system.store.record, [StoreUnavailable("away"), StoreUnavailable("away")]
+
+    async def sometimes(outcome):  # type: ignore[no-untyped-def]
+        if refusals:
+            raise refusals.pop()
+        return await record(outcome)
+
+    monkeypatch.setattr(system.store, "record", sometimes)
+    provider = ScriptedProvider()
+    await system.work(provider)
+
+    await system.until(await system.send(), Status.SENT)
+
+    assert len(provider.calls) == 1
+    assert not refusals
+
+
+async def test_a_stop_finishes_what_is_in_flight_and_takes_nothing_more(system: System) -> None:
+    provider = ScriptedProvider()
+    provider.gate.clear()
+    worker = await system.work(provider)
+    first = await system.send()
+    await provider.called.wait()
+
+    stopping = asyncio.create_task(worker.stop(10))
+    await until(lambda: not worker.consuming)
+    second = await system.send()
+    provider.gate.set()
+    await stopping
+
+    assert (await system.history(first)).record.status is Status.SENT
+    assert (await system.history(second)).record.status is Status.QUEUED
+
+
+async def test_a_stop_does_not_wait_longer_than_its_grace(system: System) -> None:
+    provider = ScriptedProvider()
+    provider.gate.clear()
+    worker = await system.work(provider)
+    identifier = await system.send()
+    await provider.called.wait()
+
+    await worker.stop(0.01)
+    in_flight = worker.in_flight
+    provider.gate.set()
+
+    assert in_flight == 1
+    await system.until(identifier, Status.SENT)
+
+
+def _nothing_waits(system: System) -> bool:
+    ready = sum(len(queue) for queue in system.broker._ready.values())
+    held = sum(worker.in_flight for worker in system.workers)
+    return not (ready or held or system.broker._delayed)
