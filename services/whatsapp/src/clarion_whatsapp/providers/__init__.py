@@ -1,0 +1,24 @@
+"""The providers of WhatsApp; each is one module."""
+
+from __future__ import annotations
+
+from clarion.provider import HttpTransport, Provider
+from clarion_whatsapp.content import WhatsAppMessage
+from clarion_whatsapp.providers.twilio import Twilio
+from clarion_whatsapp.settings import WhatsAppSettings
+
+
+def open_provider(
+    settings: WhatsAppSettings, transport: HttpTransport
+) -> Provider[WhatsAppMessage]:
+    """Return the provider that the settings name."""
+    return Twilio(
+        transport,
+        settings.twilio_account_sid,
+        settings.twilio_auth_token.get_secret_value(),
+        sender=settings.twilio_whatsapp_from,
+        messaging_service_sid=settings.twilio_messaging_service_sid,
+        prefer=settings.preferred_form,
+        public_url=settings.public_url,
+        base_url=settings.twilio_base_url,
+    )

@@ -1,0 +1,80 @@
+"""What the WhatsApp worker is told by its environment."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from clarion.errors import SettingsError
+from clarion.settings import WorkerSettings
+from clarion_whatsapp.content import Form
+
+SANDBOX_ACCOUNT = "AC" + "0" * 32
+SANDBOX_TOKEN = SecretStr("sandbox")
+
+
+class WhatsAppSettings(WorkerSettings):
+    """The sender and the provider of WhatsApp messages."""
+
+    twilio_account_sid: str = Field(SANDBOX_ACCOUNT, pattern=r"^AC[0-9a-fA-F]{32}$")
+    twilio_auth_token: SecretStr = SANDBOX_TOKEN
+    twilio_whatsapp_from: str = Field(
+        "whatsapp:+14155238886",
+        pattern=r"^whatsapp:\+[1-9][0-9]{6,14}$",
+        description="the sender's number; with or without `whatsapp:`",
+    )
+    twilio_messaging_service_sid: str | None = Field(
+        None, pattern=r"^MG[0-9a-fA-F]{32}$", description="chooses the sender instead of the number"
+    )
+    twilio_base_url: str = Field("https://api.twilio.com", pattern=r"^https?://[^\s/]+")
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+",
+        description="where Twilio reaches the gateway with what became of a message; it refuses"
+        " localhost (error 21609), the sandbox does not",
+    )
+    whatsapp_prefer: Form | None = Field(
+        None,
+        description="what goes where a template has both: `content` (the approved template, which"
+        " WhatsApp demands outside of 24 hours after the user's last message) or `text`;"
+        " by default content in production, else text",
+    )
+
+    @field_validator("twilio_whatsapp_from", mode="before")
+    @classmethod
+    def _has_prefix(cls, value: object) -> object:
+        return f"whatsapp:{value}" if isinstance(value, str) and value[:1] == "+" else value
+
+    @field_validator("twilio_auth_token")
+    @classmethod
+    def _is_one_word(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value().strip()
+        if not (token.isascii() and token.isprintable()):
+            raise ValueError("contains characters that no token has")
+        return SecretStr(token)
+
+    @model_validator(mode="after")
+    def _has_credentials(self) -> Self:
+        given = self.model_fields_set
+        if self.environment == "production":
+            for name in ("twilio_account_sid", "twilio_auth_token"):
+                if name not in given:
+                    raise SettingsError(f"{name.upper()}: missing; production needs it")
+            if not given & {"twilio_whatsapp_from", "twilio_messaging_service_sid"}:
+                raise SettingsError("TWILIO_WHATSAPP_FROM: missing; production needs it")
+        if "twilio_base_url" not in given:
+            for name in ("twilio_account_sid", "twilio_auth_token"):
+                if name not in given:
+                    raise SettingsError(
+                        f"{name.upper()}: missing; set it, or point TWILIO_BASE_URL at the sandbox"
+                        " (http://localhost:8025)"
+                    )
+        return self
+
+    @property
+    def preferred_form(self) -> Form:
+        """The form that goes where a template has both."""
+        if self.whatsapp_prefer is not None:
+            return self.whatsapp_prefer
+        return Form.CONTENT if self.environment == "production" else Form.TEXT
