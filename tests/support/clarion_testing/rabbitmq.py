@@ -1,0 +1,63 @@
+"""Fixtures: a private RabbitMQ node for the session, empty for each test.
+
+It is the node of `TEST_BROKER_URL` if set, else one of the server installed here, else one in
+Docker, else one of Debian's package, installed now. `TEST_RABBITMQ` (local or docker) insists.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clarion_testing import rabbitmq_nodes as nodes
+from clarion_testing.rabbitmq_nodes import RabbitMQ
+
+_used: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A running node with our definitions, shared by the session."""
+    node = _choose(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        node.start()
+        _used.append(f"RabbitMQ {node.version} ({type(node).__name__})")
+        yield node
+    finally:
+        node.remove()
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_node: RabbitMQ) -> RabbitMQ:
+    """The node with every queue empty."""
+    rabbitmq_node.purge()
+    return rabbitmq_node
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which server the tests ran against."""
+    for line in _used:
+        terminalreporter.write_line(f"tested with {line}")
+
+
+def _choose(folder: Path) -> RabbitMQ:
+    url, insisted = os.environ.get("TEST_BROKER_URL"), os.environ.get("TEST_RABBITMQ")
+    if url:
+        return nodes.ExternalNode(url)
+    if insisted not in (None, "", "local", "docker"):
+        pytest.fail(f"TEST_RABBITMQ={insisted}: must be local or docker", pytrace=False)
+    if insisted != "docker" and nodes.have_local_server():
+        return nodes.LocalNode(folder)
+    if insisted != "local" and nodes.have_docker() and nodes.have_image():
+        return nodes.DockerNode(folder)
+    if insisted != "docker" and nodes.can_install():
+        nodes.install()
+        return nodes.LocalNode(folder)
+    pytest.fail(
+        "these tests need RabbitMQ: install rabbitmq-server (3.10 or later), start Docker, or set "
+        "TEST_BROKER_URL to a node with rabbitmq/definitions.json loaded",
+        pytrace=False,
+    )
