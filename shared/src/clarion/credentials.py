@@ -1,0 +1,75 @@
+"""`python -m clarion.credentials DIR`: give an installation its passwords, once, and none in git.
+
+    DIR/passwords/<user>                    what was generated, or told by the environment
+    DIR/<service>/broker_url, database_url  what that service reads as its secrets folder
+    DIR/rabbitmq/definitions.json           what RabbitMQ loads, with salted hashes
+    DIR/rabbitmq/admin_password             for people who log in to the management UI
+    DIR/postgres/password                   what PostgreSQL initialises itself with
+
+A password in `RABBITMQ_<USER>_PASSWORD` or `POSTGRES_PASSWORD` is used as it is; one that was
+generated before is kept. `RABBITMQ_HOST`, `POSTGRES_HOST` name the servers.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from clarion.brokers.definitions import dump, with_users
+from clarion.brokers.topology import SERVICES, USERS
+
+
+def write(folder: Path, environment: Mapping[str, str]) -> None:
+    """Write every file that is missing or that the environment changed."""
+    passwords = {
+        user.name: _password(folder, user.name, environment.get(_variable(user.name), ""))
+        for user in USERS
+    }
+    database = _password(folder, "postgres", environment.get("POSTGRES_PASSWORD", ""))
+    broker_host = environment.get("RABBITMQ_HOST", "rabbitmq")
+    database_host = environment.get("POSTGRES_HOST", "postgres")
+    database_url = f"postgresql://clarion:{quote(database, safe='')}@{database_host}:5432/clarion"
+    for user in SERVICES:
+        password = quote(passwords[user.name], safe="")
+        broker_url = f"amqp://{user.name}:{password}@{broker_host}:5672/"
+        _write(folder / user.name / "broker_url", broker_url)
+        _write(folder / user.name / "database_url", database_url)
+    _write(folder / "rabbitmq" / "definitions.json", dump(with_users(passwords)))
+    _write(folder / "rabbitmq" / "admin_password", passwords["admin"])
+    _write(folder / "postgres" / "password", database)
+
+
+def _variable(user: str) -> str:
+    return f"RABBITMQ_{user.upper()}_PASSWORD"
+
+
+def _password(folder: Path, name: str, told: str) -> str:
+    kept = folder / "passwords" / name
+    password = told or (kept.read_text() if kept.exists() else secrets.token_urlsafe(24))
+    _write(kept, password)
+    return password
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # written aside and renamed: who starts meanwhile reads the old file or the new one; and
+    # readable to all, as each folder is mounted where its one reader runs, under its own user id
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text)
+    draft.chmod(0o444)
+    draft.replace(path)
+
+
+def main() -> None:
+    """Write the files below the folder that the argument names."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m clarion.credentials DIR")
+    write(Path(sys.argv[1]), os.environ)
+
+
+if __name__ == "__main__":
+    main()
