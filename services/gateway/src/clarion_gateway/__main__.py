@@ -1,0 +1,107 @@
+"""`python -m clarion_gateway` serves; `python -m clarion_gateway keys new NAME` makes a key."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+
+import aiohttp
+import uvicorn
+import uvloop
+from loguru import logger
+
+from clarion import logs
+from clarion.brokers import open_broker
+from clarion.errors import ClarionError
+from clarion.runner import listen, serving
+from clarion.settings import load
+from clarion.store import open_store
+from clarion.templates import TemplateRepository
+from clarion_gateway.app import create_app
+from clarion_gateway.auth import ApiKeys, new_key, parse_keys, require_keys
+from clarion_gateway.probes import HttpProbe
+from clarion_gateway.settings import GatewaySettings
+
+
+def main() -> None:
+    """Do what the command line says; exit 1 with one line if it cannot be done."""
+    arguments = _parser().parse_args()
+    try:
+        if arguments.command == "keys":
+            _new_key(arguments.name)
+        else:
+            _run()
+    except ClarionError as error:
+        sys.exit(f"clarion gateway: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m clarion_gateway")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    keys = commands.add_parser("keys", help="make API keys")
+    new = keys.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
+        "new", help="print a new key, once, and its entry for API_KEYS"
+    )
+    new.add_argument("name", help="who uses it; shown as the producer of a notification")
+    return parser
+
+
+def _new_key(name: str) -> None:
+    key, entry = new_key(name)
+    print(f"The key, shown this once (give it to {name}):\n\n  {key}\n")
+    print(f"Its entry, to add to API_KEYS:\n\n  {entry}\n")
+
+
+def _run() -> None:
+    logs.configure("gateway")
+    settings = load(GatewaySettings)
+    logs.configure("gateway", settings.log_level)
+    given = parse_keys(settings.api_keys.get_secret_value())
+    keys = require_keys(given, host=settings.host, auth=settings.auth)
+    if not keys.required:
+        logger.bind(host=settings.host).warning("no API keys are asked for: anyone may send")
+    uvloop.run(_serve(settings, keys))
+
+
+async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    templates = TemplateRepository(settings.templates_dir)
+    store = open_store(settings.database_url.get_secret_value())
+    broker = open_broker(settings.broker_url.get_secret_value())
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    try:
+        listener = listen(settings.host, settings.port)
+        app = create_app(
+            store=store,
+            broker=broker,
+            templates=templates,
+            keys=keys,
+            probes={
+                channel: HttpProbe(url, session) for channel, url in settings.worker_urls().items()
+            },
+        )
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=3,
+        )
+        async with serving(config, listener):
+            logger.bind(host=settings.host, port=listener.getsockname()[1]).info("serving")
+            await stop.wait()
+            logger.info("stopping")
+    finally:
+        await broker.close()
+        await store.close()
+        await session.close()
+
+
+if __name__ == "__main__":
+    main()

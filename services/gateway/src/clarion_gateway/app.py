@@ -1,0 +1,79 @@
+"""The gateway's application, put together in one place."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from clarion.brokers.base import Broker
+from clarion.notification import Channel
+from clarion.store.base import Store
+from clarion.templates import TemplateRepository
+from clarion_gateway.auth import ApiKeys
+from clarion_gateway.docs import build_page
+from clarion_gateway.endpoint import routes
+from clarion_gateway.health import Health
+from clarion_gateway.intake import Acceptor
+from clarion_gateway.limits import Limits
+from clarion_gateway.middleware import Envelope
+from clarion_gateway.notifications import Notifications
+from clarion_gateway.openapi import build_document
+from clarion_gateway.operations import Operations
+from clarion_gateway.probes import Probe
+from clarion_gateway.problems import HANDLERS
+from clarion_gateway.publisher import Publisher
+from clarion_gateway.template_routes import Templates
+
+
+def create_app(
+    *,
+    store: Store,
+    broker: Broker,
+    templates: TemplateRepository,
+    keys: ApiKeys,
+    probes: Mapping[Channel, Probe],
+    limits: Limits | None = None,
+    publisher: Publisher | None = None,
+) -> Starlette:
+    """Return the gateway of these parts; its lifespan starts and stops the publisher.
+
+    The publisher connects the broker when it is there. The caller closes broker and store.
+    """
+    limits = limits or Limits()
+    publisher = publisher or Publisher(store, broker)
+    health = Health(store, broker, publisher, probes)
+    acceptor = Acceptor(store, templates, publisher, limits.work_seconds)
+    operations = Operations(health)
+    endpoints = [
+        *Notifications(acceptor, store, keys, limits).endpoints(),
+        *Templates(templates, limits).endpoints(),
+        *operations.endpoints(),
+    ]
+    document = build_document(endpoints, keys_required=keys.required)
+    operations.publish(document, build_page(document))
+    app = Starlette(
+        routes=routes(endpoints, keys),
+        middleware=[Middleware(Envelope)],
+        exception_handlers=dict(HANDLERS),
+        lifespan=_lifespan(publisher, health),
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _lifespan(
+    publisher: Publisher, health: Health
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await publisher.start()
+        try:
+            yield
+        finally:
+            health.stopping = True
+            await publisher.stop()
+
+    return lifespan

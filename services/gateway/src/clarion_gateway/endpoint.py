@@ -1,0 +1,109 @@
+"""An endpoint: what is served and how it is described, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from clarion.errors import FieldProblem
+from clarion.event import problems_of
+from clarion_gateway.auth import ApiKeys
+from clarion_gateway.problems import Problem, unprocessable
+
+Handler = Callable[[Request], Awaitable[Response]]
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method on one path. `answers` maps a status to its body's model, or to a media type."""
+
+    method: str
+    path: str
+    handler: Handler
+    name: str
+    summary: str
+    answers: Mapping[int, type[BaseModel] | str]
+    tag: str
+    description: str = ""
+    refusals: tuple[int, ...] = ()
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    path_patterns: Mapping[str, str] = field(default_factory=dict)
+    open: bool = False
+    """Whether it answers without an API key."""
+
+
+def routes(endpoints: Iterable[Endpoint], keys: ApiKeys) -> list[Route]:
+    """Return one route per path, so that a 405 lists every method that the path takes."""
+    by_path: dict[str, dict[str, Handler]] = {}
+    for endpoint in endpoints:
+        handler = endpoint.handler if endpoint.open else _guarded(endpoint.handler, keys)
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = handler
+    served = [Route(path, _dispatch(handlers)) for path, handlers in by_path.items()]
+    for route in served:
+        # every method comes to the dispatcher; else GET /batch would be looked up as an id
+        route.methods = None
+    return served
+
+
+def parse_body(model: type[ModelT], raw: bytes, subject: str = "the event") -> ModelT:
+    """Return the model in a JSON body. Raises `Problem`: 400 when it is not JSON, else 422."""
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise malformed(first["msg"].removeprefix("Invalid JSON: ")) from error
+        raise unprocessable(problems_of(error), subject) from error
+
+
+def parse_query(model: type[ModelT], request: Request) -> ModelT:
+    """Return the model in the query string. Raises `Problem` 422 naming each bad parameter."""
+    values: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in values:
+            raise unprocessable([FieldProblem(name, "given more than once")], "the query")
+        values[name] = value
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise unprocessable(problems_of(error), "the query") from error
+
+
+def malformed(message: str) -> Problem:
+    """Return the refusal of a body that is not JSON; `message` says where."""
+    return Problem(400, f"the body is not valid JSON (RFC 8259, UTF-8): {message}")
+
+
+def model_response(model: BaseModel, status: int = HTTPStatus.OK) -> Response:
+    """Return an answer with the model as its body."""
+    return Response(model.model_dump_json(), status, media_type="application/json")
+
+
+def _guarded(handler: Handler, keys: ApiKeys) -> Handler:
+    async def guarded(request: Request) -> Response:
+        request.state.producer = keys.producer(request.headers.get("authorization"))
+        return await handler(request)
+
+    return guarded
+
+
+def _dispatch(handlers: Mapping[str, Handler]) -> Handler:
+    allowed = ", ".join(sorted({*handlers, *(("HEAD",) if "GET" in handlers else ())}))
+
+    async def dispatch(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in handlers:
+            raise HTTPException(405, headers={"Allow": allowed})
+        return await handlers[method](request)
+
+    return dispatch

@@ -1,0 +1,233 @@
+"""Sending notifications, and looking at what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from pydantic_core import from_json
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from clarion.errors import ClarionError, FieldProblem, StoreUnavailable
+from clarion.event import Event, parse_event
+from clarion.notification import Notification
+from clarion.store.base import Accepted, Query, Store
+from clarion_gateway import models
+from clarion_gateway.auth import ApiKeys
+from clarion_gateway.endpoint import Endpoint, malformed, model_response, parse_body, parse_query
+from clarion_gateway.intake import Acceptor
+from clarion_gateway.limits import Limits, read_json
+from clarion_gateway.problems import Problem, problem_of, unprocessable
+
+_BODY_REFUSALS = (400, 401, 408, 413, 415, 422, 503)
+
+T = TypeVar("T")
+
+
+class Notifications:
+    """The endpoints under /v1/notifications."""
+
+    def __init__(self, acceptor: Acceptor, store: Store, keys: ApiKeys, limits: Limits) -> None:
+        self._acceptor = acceptor
+        self._store = store
+        self._keys = keys
+        self._limits = limits
+
+    async def send(self, request: Request) -> Response:
+        """Accept one event."""
+        event = parse_body(Event, await read_json(request, self._limits))
+        notifications = self._acceptor.check(event)
+        accepted = await self._acceptor.accept(request.state.producer, event, notifications)
+        return JSONResponse({"notifications": _shown(accepted)}, _status(accepted))
+
+    async def send_batch(self, request: Request) -> Response:
+        """Accept many events, each by itself."""
+        events = _events(await read_json(request, self._limits), self._limits)
+        checked = await self._check_all(events)
+        producer = request.state.producer
+        results = await asyncio.gather(
+            *(self._accept_one(producer, index, item) for index, item in enumerate(checked))
+        )
+        statuses = {result["status"] for result in results}
+        if statuses == {503}:
+            raise StoreUnavailable("none of the batch could be stored")
+        status = statuses.pop() if statuses <= {200} or statuses == {202} else 207
+        return JSONResponse({"results": results}, status)
+
+    async def show(self, request: Request) -> Response:
+        """Show one notification."""
+        history = await self._bounded(self._store.get(request.path_params["notification_id"]))
+        if history is None or not self._may_see(request, history.record.producer):
+            raise Problem(404, "there is no such notification")
+        return model_response(models.NotificationDetail.of_history(history))
+
+    async def find(self, request: Request) -> Response:
+        """List notifications."""
+        asked = parse_query(models.Listing, request)
+        query = Query(
+            producer=request.state.producer if self._keys.required else None,
+            **asked.model_dump(exclude={"limit", "cursor"}),
+        )
+        try:
+            page = await self._bounded(
+                self._store.find(query, limit=asked.limit, cursor=asked.cursor)
+            )
+        except ValueError as error:
+            problem = FieldProblem("cursor", "not a next_cursor of this listing")
+            raise unprocessable([problem], "the query") from error
+        return model_response(
+            models.NotificationPage(
+                notifications=[models.NotificationView.of(record) for record in page.records],
+                next_cursor=page.cursor,
+            )
+        )
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return what is served under which path."""
+        return (
+            Endpoint(
+                "POST",
+                "/v1/notifications",
+                self.send,
+                "sendNotification",
+                "Send a notification",
+                {202: models.AcceptedEvent, 200: models.AcceptedEvent},
+                "Notifications",
+                "Answers 202 once the event is stored: from then on it is delivered or ends with "
+                "a reason. The same `message_id` and body again answer 200 with `duplicate: true` "
+                "and send nothing; another body answers 409.",
+                refusals=(*_BODY_REFUSALS, 409),
+                body=Event,
+            ),
+            Endpoint(
+                "POST",
+                "/v1/notifications/batch",
+                self.send_batch,
+                "sendBatch",
+                "Send up to 1,000 events",
+                {
+                    202: models.BatchResults,
+                    200: models.BatchResults,
+                    207: models.BatchResults,
+                },
+                "Notifications",
+                "Each event is accepted or refused by itself. 202 when all were accepted, 200 when "
+                "all were accepted before, 207 otherwise: see the status of each result.",
+                refusals=_BODY_REFUSALS,
+                body=models.Batch,
+            ),
+            Endpoint(
+                "GET",
+                "/v1/notifications",
+                self.find,
+                "listNotifications",
+                "List notifications, newest first",
+                {200: models.NotificationPage},
+                "Notifications",
+                refusals=(401, 422, 503),
+                query=models.Listing,
+            ),
+            Endpoint(
+                "GET",
+                "/v1/notifications/{notification_id}",
+                self.show,
+                "showNotification",
+                "Show a notification, its attempts and its timeline",
+                {200: models.NotificationDetail},
+                "Notifications",
+                refusals=(401, 404, 503),
+                path_patterns={"notification_id": "^notif_[0-9a-f]{32}$"},
+            ),
+        )
+
+    async def _check_all(
+        self, events: list[Any]
+    ) -> list[tuple[Event, tuple[Notification, ...]] | Exception]:
+        checked: list[tuple[Event, tuple[Notification, ...]] | Exception] = []
+        room = self._limits.batch_notifications
+        for raw in events:
+            if len(checked) % 50 == 49:
+                # a batch is up to 1,000 validations: let other requests have their turn
+                await asyncio.sleep(0)
+            try:
+                event = _event(raw)
+                notifications = self._acceptor.check(event)
+                room -= len(notifications)
+                if room < 0:
+                    raise _batch_too_large(self._limits)
+                checked.append((event, notifications))
+            except (ClarionError, Problem) as error:
+                checked.append(error)
+        return checked
+
+    async def _accept_one(
+        self, producer: str, index: int, item: tuple[Event, tuple[Notification, ...]] | Exception
+    ) -> dict[str, Any]:
+        try:
+            if isinstance(item, Exception):
+                raise item
+            accepted = await self._acceptor.accept(producer, *item)
+        except (ClarionError, Problem) as error:
+            problem = problem_of(error)
+            return {"index": index, "status": problem.status, "problem": problem.body()}
+        return {"index": index, "status": _status(accepted), "notifications": _shown(accepted)}
+
+    async def _bounded(self, question: Awaitable[T]) -> T:
+        try:
+            return await asyncio.wait_for(question, self._limits.work_seconds)
+        except TimeoutError as error:
+            raise StoreUnavailable("the database did not answer in time") from error
+
+    def _may_see(self, request: Request, owner: str) -> bool:
+        return not self._keys.required or owner == request.state.producer
+
+
+def _shown(accepted: list[Accepted]) -> list[dict[str, object]]:
+    # the shape of models.AcceptedNotification, without its cost: a test holds the two together
+    return [
+        {
+            "notification_id": item.notification_id,
+            "channel": item.channel,
+            "status": item.status,
+            "duplicate": item.duplicate,
+        }
+        for item in accepted
+    ]
+
+
+def _status(accepted: list[Accepted]) -> int:
+    return 200 if all(item.duplicate for item in accepted) else 202
+
+
+def _events(raw: bytes, limits: Limits) -> list[Any]:
+    try:
+        body = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise malformed(str(error)) from error
+    if not isinstance(body, dict) or not isinstance(body.get("notifications"), list):
+        wrong = FieldProblem("notifications", "expected a list of events here")
+        raise unprocessable([wrong], "the batch")
+    unknown = [FieldProblem(key, "unknown field") for key in body if key != "notifications"]
+    events: list[Any] = body["notifications"]
+    if unknown:
+        raise unprocessable(unknown, "the batch")
+    if not 1 <= len(events) <= limits.batch:
+        wrong = FieldProblem("notifications", f"expected 1 to {limits.batch} events")
+        raise unprocessable([wrong], "the batch")
+    return events
+
+
+def _event(raw: Any) -> Event:
+    if not isinstance(raw, dict):
+        raise unprocessable([FieldProblem("body", "expected an event, a JSON object")])
+    return parse_event(raw)
+
+
+def _batch_too_large(limits: Limits) -> Problem:
+    return Problem(
+        413,
+        f"a batch may ask for {limits.batch_notifications} notifications in all; "
+        "send this event in another one",
+    )

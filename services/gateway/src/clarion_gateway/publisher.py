@@ -1,0 +1,210 @@
+"""The one path from the store to the broker: what was just accepted, and what was left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from loguru import logger
+
+from clarion.brokers.base import Broker
+from clarion.errors import BrokerError, BrokerUnavailable, StoreUnavailable, Unroutable
+from clarion.metrics import PUBLISHED
+from clarion.notification import Lane, Notification
+from clarion.store.base import Store
+
+TAKE = 1000
+"""How many notifications one look at the store takes."""
+BACKOFF_SECONDS = (0.1, 5.0)
+"""The first and the longest pause while the broker takes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherState:
+    """How publishing goes: `error` is why the broker takes nothing, None while it does."""
+
+    connected: bool
+    error: str | None
+    waiting: int
+    unroutable: tuple[str, ...]
+
+
+class Publisher:
+    """Publishes accepted notifications and marks them queued.
+
+    New ones are handed over in memory. Those that did not fit, and those that a crash or an outage
+    left behind, are taken from the store every `poll` seconds. `window` is how many confirms may
+    be outstanding; `lease` is how many seconds other publishers leave alone what this one took.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        broker: Broker,
+        *,
+        capacity: int = 10_000,
+        window: int = 64,
+        poll: float = 1.0,
+        lease: float = 30.0,
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._window = window
+        self._poll = poll
+        self._lease = lease
+        self._waiting: asyncio.Queue[Notification] = asyncio.Queue(capacity)
+        self._held: set[str] = set()
+        self._error: str | None = None
+        self._connected_once = False
+        self._pause = 0.0
+        self._resume_at = 0.0
+        self._unroutable: set[Lane] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def state(self) -> PublisherState:
+        """How publishing goes now."""
+        return PublisherState(
+            connected=self._broker.connected,
+            error=self._error,
+            waiting=self._waiting.qsize(),
+            unroutable=tuple(sorted(lane.routing_key for lane in self._unroutable)),
+        )
+
+    def offer(self, notification: Notification) -> None:
+        """Publish a committed notification soon; where there is no room the poll brings it."""
+        if self._error is None and not self._waiting.full():
+            self._hold(notification)
+
+    async def start(self) -> None:
+        """Start publishing; the broker may come later."""
+        self._tasks = [asyncio.create_task(self._publish_held()) for _ in range(self._window)]
+        self._tasks.append(asyncio.create_task(self._follow_store()))
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Publish what is in hand if that takes less than `grace` seconds, then stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._waiting.join()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def _hold(self, notification: Notification) -> None:
+        self._held.add(notification.notification_id)
+        self._waiting.put_nowait(notification)
+
+    async def _publish_held(self) -> None:
+        while True:
+            notification = await self._waiting.get()
+            try:
+                # during an outage it is let go: the row is committed, and the poll brings it back
+                if self._error is None:
+                    await self._publish(notification)
+            except Exception:  # noqa: BLE001  one bad notification must not end this publisher
+                logger.bind(notification_id=notification.notification_id).exception(
+                    "publishing failed unexpectedly"
+                )
+            finally:
+                self._held.discard(notification.notification_id)
+                self._waiting.task_done()
+
+    async def _publish(self, notification: Notification) -> None:
+        lane = Lane(notification.channel, notification.priority)
+        try:
+            await self._broker.publish(lane, notification.to_bytes(), {})
+        except BrokerUnavailable as error:
+            self._broker_failed(error)
+            return
+        except Unroutable as error:
+            self._lane_failed(lane, error)
+            return
+        self._broker_worked(lane)
+        try:
+            await self._store.mark_queued(notification.notification_id)
+        except StoreUnavailable as error:
+            # it will be published once more; the worker's claim absorbs the second copy
+            logger.bind(notification_id=notification.notification_id, error=str(error)).warning(
+                "published, but not marked as queued"
+            )
+
+    async def _follow_store(self) -> None:
+        while True:
+            try:
+                full = await self._ready() and await self._take_due()
+            except Exception:  # noqa: BLE001  without this task nothing left behind would be sent
+                logger.exception("taking due notifications failed unexpectedly")
+                full = False
+            await asyncio.sleep(0 if full else self._next_look())
+
+    def _next_look(self) -> float:
+        if self._error is None:
+            return self._poll
+        return max(self._resume_at - time.monotonic(), 0.01)
+
+    async def _ready(self) -> bool:
+        """Whether to publish now; connects at first, and ends a pause when it is over."""
+        if not self._connected_once:
+            return await self._connect()
+        if self._error is not None:
+            if not self._broker.connected:
+                self._pause_for(self._error)
+                return False
+            if time.monotonic() < self._resume_at:
+                return False
+            self._error = None
+        return True
+
+    async def _connect(self) -> bool:
+        try:
+            await self._broker.connect()
+        except BrokerError as error:
+            self._broker_failed(error)
+            return False
+        self._connected_once = True
+        self._error = None
+        logger.info("connected to the broker")
+        return True
+
+    async def _take_due(self) -> bool:
+        """Hold what is due in the store; True when there may be more at once."""
+        room = min(self._waiting.maxsize - self._waiting.qsize(), TAKE)
+        if room < min(TAKE, self._waiting.maxsize):
+            return False
+        try:
+            due = await self._store.take_due(room, self._lease)
+        except StoreUnavailable as error:
+            logger.bind(error=str(error)).warning("the store gives no due notifications")
+            return False
+        for notification in due:
+            if notification.notification_id not in self._held and not self._waiting.full():
+                self._hold(notification)
+        return len(due) == room and self._error is None
+
+    def _broker_failed(self, error: BrokerError) -> None:
+        if self._error is None:
+            logger.bind(error=str(error)).warning("the broker takes no notifications")
+            self._pause_for(str(error))
+        elif not self._connected_once:
+            self._pause_for(str(error))
+
+    def _pause_for(self, error: str) -> None:
+        shortest, longest = BACKOFF_SECONDS
+        self._pause = min(max(self._pause * 2, shortest), longest)
+        self._resume_at = time.monotonic() + self._pause
+        self._error = error
+
+    def _broker_worked(self, lane: Lane) -> None:
+        self._pause = 0.0
+        self._unroutable.discard(lane)
+        PUBLISHED.labels(lane.routing_key).inc()
+
+    def _lane_failed(self, lane: Lane, error: Unroutable) -> None:
+        if lane not in self._unroutable:
+            self._unroutable.add(lane)
+            logger.bind(lane=lane.routing_key, error=str(error)).error(
+                "the broker has no queue for this lane; its notifications stay in the store"
+            )

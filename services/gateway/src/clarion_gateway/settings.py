@@ -1,0 +1,46 @@
+"""The gateway's settings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from clarion.notification import Channel
+from clarion.settings import CommonSettings
+
+
+class GatewaySettings(CommonSettings):
+    """What the gateway needs beyond the common settings."""
+
+    port: int = Field(3001, ge=0, le=65535)
+    api_keys: SecretStr = Field(
+        SecretStr(""), description="`name:sha256` of each API key, with commas or spaces between"
+    )
+    auth: Literal["keys", "off"] = Field(
+        "keys", description="`off` lets everyone send who can reach the port"
+    )
+    workers: str = Field(
+        "email=http://email:3002,whatsapp=http://whatsapp:3002,push=http://push:3002",
+        description="where each channel's workers answer /health; every address of a name is asked",
+    )
+
+    @field_validator("workers")
+    @classmethod
+    def _known_workers(cls, value: str) -> str:
+        _parse_workers(value)
+        return value
+
+    def worker_urls(self) -> dict[Channel, str]:
+        """Return where each channel's workers answer."""
+        return _parse_workers(self.workers)
+
+
+def _parse_workers(text: str) -> dict[Channel, str]:
+    urls: dict[Channel, str] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, _, url = entry.partition("=")
+        if name not in set(Channel) or not url.startswith(("http://", "https://")):
+            raise ValueError(f"{entry!r} is not channel=http://host:port")
+        urls[Channel(name)] = url
+    return urls
