@@ -10,7 +10,7 @@ def main() -> None:
     """Ask the service on this host's PORT whether it is ready."""
     url = f"http://127.0.0.1:{os.environ['PORT']}/health/ready"
     try:
-        urllib.request.urlopen(url, timeout=3).close()  # noqa: S310  a fixed http address
+        urllib.request.urlopen(url, timeout=3).close()
     except (OSError, urllib.error.URLError) as error:
         sys.exit(f"{url}: {error}")
 

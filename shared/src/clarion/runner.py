@@ -121,8 +121,8 @@ async def start_patiently(broker: Broker, worker: Worker[MessageT]) -> None:
             await asyncio.sleep(CONNECT_RETRY_SECONDS)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises `SettingsError` naming PORT when it is taken."""
+def listen(host: str, port: int, variable: str = "PORT") -> socket.socket:
+    """Return a listening socket. Raises `SettingsError` naming the variable when it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -131,7 +131,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise SettingsError(
-            f"PORT: cannot listen on {host}:{port} ({error.strerror}); "
+            f"{variable}: cannot listen on {host}:{port} ({error.strerror}); "
             "stop what uses it or choose another port"
         ) from error
     return listener

@@ -69,6 +69,11 @@ class WorkerSettings(CommonSettings):
     prefetch_normal: int = Field(32, ge=1, le=1000)
     prefetch_low: int = Field(8, ge=1, le=1000)
     drain_seconds: float = Field(20.0, ge=0, description="how long a stop waits for what is sent")
+    sandbox_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+$",
+        description="in development, the provider where no credentials and no base URL are set",
+    )
 
     def retry_policy(self) -> RetryPolicy:
         """Return the policy that these settings describe."""

@@ -64,6 +64,9 @@ class EmailSettings(WorkerSettings):
                 if name not in self.model_fields_set:
                     raise SettingsError(f"{name.upper()}: missing; production needs it")
         if not self.model_fields_set & {"sendgrid_api_key", "sendgrid_base_url"}:
+            if self.sandbox_url:
+                self.sendgrid_base_url = self.sandbox_url
+                return self
             raise SettingsError(
                 "SENDGRID_API_KEY: missing; set it, or point SENDGRID_BASE_URL at the sandbox"
                 " (http://localhost:8025)"

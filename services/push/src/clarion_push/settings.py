@@ -36,6 +36,10 @@ class PushSettings(WorkerSettings):
                     raise SettingsError(f"{name.upper()}: missing; production needs it")
             if self.key_is_remote:
                 raise SettingsError("FCM_SERVICE_ACCOUNT_FILE: production needs a file, not a URL")
+        if self.sandbox_url and not given & {"fcm_service_account_file", "fcm_base_url"}:
+            self.fcm_service_account_file = f"{self.sandbox_url}/service-account.json"
+            self.fcm_base_url = self.sandbox_url
+            return self
         if not self.fcm_service_account_file:
             raise SettingsError(
                 "FCM_SERVICE_ACCOUNT_FILE: missing; set it to the project's key file, or for the"

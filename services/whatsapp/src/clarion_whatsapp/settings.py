@@ -63,6 +63,10 @@ class WhatsAppSettings(WorkerSettings):
                     raise SettingsError(f"{name.upper()}: missing; production needs it")
             if not given & {"twilio_whatsapp_from", "twilio_messaging_service_sid"}:
                 raise SettingsError("TWILIO_WHATSAPP_FROM: missing; production needs it")
+        credentials = {"twilio_account_sid", "twilio_auth_token"}
+        if self.sandbox_url and not given & (credentials | {"twilio_base_url"}):
+            self.twilio_base_url = self.sandbox_url
+            return self
         if "twilio_base_url" not in given:
             for name in ("twilio_account_sid", "twilio_auth_token"):
                 if name not in given:

@@ -1,0 +1,66 @@
+"""`python -m clarion_standalone`: all of Clarion in one process, for a first look."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import uvloop
+
+from clarion import logs
+from clarion.errors import ClarionError
+from clarion.runner import listen
+from clarion.settings import load
+from clarion_standalone.settings import StandaloneSettings
+from clarion_standalone.system import running
+
+WELCOME = """\
+Clarion runs on its own: memory broker, SQLite in {data}, every provider a sandbox.
+
+  gateway   http://{host}:{port}   the API is at /docs, health at /health
+  inbox     http://{host}:{sandbox_port}   what the recipients see; it lists addresses that fail
+
+Send one:
+
+  curl -s http://{host}:{port}/v1/notifications -H 'Content-Type: application/json' \\
+    -d '{{"message_id": "first-1", "target_user_id": "user_1", "channel": "email", \
+"template_id": "welcome", "payload": {{"user_name": "Ann", "email": "ann@example.com"}}}}'
+
+Ctrl-C stops it.
+"""
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; exit 1 with one line if it cannot start."""
+    logs.configure("standalone", "WARNING")
+    try:
+        settings = load(StandaloneSettings)
+        logs.configure("standalone", settings.log_level)
+        uvloop.run(_serve(settings))
+    except ClarionError as error:
+        sys.exit(f"clarion: {error}")
+
+
+async def _serve(settings: StandaloneSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    gateway = listen(settings.host, settings.port)
+    sandbox = listen(settings.host, settings.sandbox_port, "SANDBOX_PORT")
+    async with running(settings, gateway, sandbox):
+        print(
+            WELCOME.format(
+                host=settings.host,
+                port=gateway.getsockname()[1],
+                sandbox_port=sandbox.getsockname()[1],
+                data=settings.data_dir,
+            ),
+            flush=True,
+        )
+        await stop.wait()
+        print("stopping", flush=True)
+
+
+if __name__ == "__main__":
+    main()

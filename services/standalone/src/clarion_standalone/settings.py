@@ -1,0 +1,59 @@
+"""What standalone is told by its environment, and what its parts are told by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field, SecretStr
+
+from clarion.settings import CommonSettings, WorkerSettings
+from clarion_email.settings import EmailSettings
+from clarion_push.settings import PushSettings
+from clarion_whatsapp.settings import WhatsAppSettings
+
+SettingsT = TypeVar("SettingsT", bound=WorkerSettings)
+
+
+class StandaloneSettings(CommonSettings):
+    """Two ports and a folder: the broker is memory, the database a file, the provider a sandbox."""
+
+    port: int = Field(3001, ge=0, le=65535)
+    sandbox_port: int = Field(8025, ge=0, le=65535)
+    data_dir: Path = Path(".data")
+    api_keys: SecretStr = SecretStr("")
+
+    @property
+    def store_url(self) -> str:
+        """Where the notifications are kept, across restarts."""
+        return f"sqlite:///{self.data_dir.absolute() / 'clarion.db'}"
+
+    def email(self, sandbox: str) -> EmailSettings:
+        """Return the email worker's settings; whatever `.env` holds, it sends to the sandbox."""
+        return EmailSettings(
+            environment="development",
+            templates_dir=self.templates_dir,
+            sendgrid_api_key=SecretStr("SG.sandbox"),
+            sendgrid_base_url=sandbox,
+        )
+
+    def whatsapp(self, sandbox: str, gateway: str) -> WhatsAppSettings:
+        """Return the WhatsApp worker's settings."""
+        return WhatsAppSettings(
+            environment="development",
+            templates_dir=self.templates_dir,
+            twilio_base_url=sandbox,
+            twilio_account_sid="AC" + "0" * 32,
+            twilio_auth_token=SecretStr("sandbox"),
+            public_url=gateway,
+        )
+
+    def push(self, sandbox: str) -> PushSettings:
+        """Return the push worker's settings."""
+        return PushSettings(
+            environment="development",
+            templates_dir=self.templates_dir,
+            fcm_project_id="clarion-sandbox",
+            fcm_service_account_file=f"{sandbox}/service-account.json",
+            fcm_base_url=sandbox,
+        )
