@@ -79,7 +79,8 @@ class InFlight:
     async def wind_down(self) -> None:
         """Give back what finished handlers left unsettled, and will leave from now on."""
         self._closing = True
-        for delivery in self._held - set(self._running.values()):
+        running = {delivery for task, delivery in self._running.items() if not task.done()}
+        for delivery in self._held - running:
             await self._give_back(delivery)
 
     async def stop(self) -> None:

@@ -193,7 +193,7 @@ class _MemoryConsumer(Consumer):
     async def cancel(self) -> None:
         """Stop deliveries; what a finished handler left unsettled goes back to the lane now."""
         self._cancelled = True
-        running = set(self._tasks.values())
+        running = {message for task, message in self._tasks.items() if not task.done()}
         for message in [each for each in self.held if each not in running]:
             self._give_back(message)
         self._broker.slot_freed(self)
