@@ -73,7 +73,7 @@ def _take_due() -> Update:
     due = (
         select(_n.id)
         .where(_n.status == constant(Status.ACCEPTED), _n.publish_at <= now())
-        .order_by(_n.publish_at)
+        .order_by(_n.publish_at, _n.id)
         .limit(bindparam("limit", type_=Integer()))
         # what another publisher is taking is not ours to wait for
         .with_for_update(skip_locked=True)

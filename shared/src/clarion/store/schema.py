@@ -94,6 +94,7 @@ _QUEUED = _n.status == constant(Status.QUEUED)
 Index(
     "notifications_unpublished",
     _n.publish_at,
+    _n.id,
     postgresql_where=_ACCEPTED,
     sqlite_where=_ACCEPTED,
 )

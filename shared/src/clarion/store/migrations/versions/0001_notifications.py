@@ -100,7 +100,7 @@ def _indexes() -> None:
     op.create_index(
         "notifications_unpublished",
         table,
-        ["publish_at"],
+        ["publish_at", "id"],
         postgresql_where=accepted,
         sqlite_where=accepted,
     )

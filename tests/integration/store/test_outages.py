@@ -1,0 +1,155 @@
+"""What callers of the store see while PostgreSQL is away, and after."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from clarion.errors import StoreUnavailable
+from clarion.notification import Status
+from clarion.store import open_store
+from clarion.store.base import Intake, Query, Store, Verdict
+from clarion_testing.postgres import Postgres
+from clarion_testing.postgres_servers import ExternalServer
+from clarion_testing.store_contract import LEASE, accepted, event, outcome
+
+
+@pytest.fixture
+def ours(postgres: Postgres) -> Postgres:
+    """A database on a server that may be stopped."""
+    if isinstance(postgres.server, ExternalServer):
+        pytest.skip("the server of TEST_DATABASE_URL is not ours to stop")
+    return postgres
+
+
+@pytest_asyncio.fixture
+async def store(postgres: Postgres) -> AsyncIterator[Store]:
+    store = open_store(postgres.url)
+    yield store
+    await store.close()
+
+
+async def tried(store: Store, intake: Intake) -> str:
+    """Accept an event as a gateway's client does: again, while the store is unavailable."""
+    while True:
+        try:
+            return (await store.accept(intake))[0].notification_id
+        except StoreUnavailable:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+async def test_a_store_outlives_its_server(ours: Postgres, store: Store, how: str) -> None:
+    before = await accepted(store, "before")
+    await asyncio.gather(*(store.find(Query(), limit=1) for _ in range(10)))  # fill the pool
+
+    getattr(ours, how)()
+    try:
+        answers = await asyncio.gather(
+            store.accept(event("during")),
+            store.claim(before, worker="w1", lease=LEASE),
+            store.mark_queued(before),
+            store.get(before),
+            store.find(Query(), limit=1),
+            store.ping(),
+            return_exceptions=True,
+        )
+    finally:
+        ours.start()
+    # connections of before are dead: the first call may meet one, no later one does
+    await tried(store, event("first"))
+    after = await asyncio.gather(
+        store.claim(before, worker="w1", lease=LEASE),
+        store.accept(event("after")),
+        *(store.get(before) for _ in range(10)),
+    )
+
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * 6
+    assert after[0].verdict is Verdict.CLAIMED
+
+
+async def test_nothing_accepted_is_lost_when_the_server_is_killed(
+    ours: Postgres, store: Store
+) -> None:
+    async def client(number: int) -> str:
+        first = await tried(store, event(f"m{number}-0"))
+        for step in range(1, 20):
+            await tried(store, event(f"m{number}-{step}"))
+        return first
+
+    clients = [asyncio.create_task(client(number)) for number in range(10)]
+    await asyncio.wait(clients, timeout=0.1)
+
+    ours.kill()
+    ours.start()
+    await asyncio.gather(*clients)
+
+    assert await store.unpublished() == 200
+
+
+async def test_a_hanging_database_is_told_as_unavailable(postgres: Postgres, store: Store) -> None:
+    notification_id = await accepted(store)
+    await store.claim(notification_id, worker="w1", lease=LEASE)
+    holder = await asyncpg.connect(postgres.url)
+    try:
+        async with holder.transaction():
+            await holder.execute("LOCK TABLE notifications")
+
+            answers = await asyncio.gather(
+                store.record(outcome(notification_id, 1, Status.SENT)),
+                store.accept(event("m2")),
+                store.get(notification_id),
+                return_exceptions=True,
+            )
+    finally:
+        await holder.close()
+
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
+    assert "within 4 seconds" in str(answers[0])
+    assert await store.record(outcome(notification_id, 1, Status.SENT))
+
+
+async def test_a_server_that_accepts_and_says_nothing_is_unavailable() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    store = open_store(f"postgresql://clarion@127.0.0.1:{port}/clarion")
+
+    with pytest.raises(StoreUnavailable):
+        await store.ping()
+
+    await store.close()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://clarion@127.0.0.1:1/clarion", "refused"),
+        ("postgresql://clarion@no-such-host.invalid/clarion", "did not answer"),
+    ],
+)
+async def test_nobody_there_is_unavailable(url: str, words: str) -> None:
+    store = open_store(url)
+
+    with pytest.raises(StoreUnavailable, match=words):
+        await store.accept(event())
+
+    await store.close()
+
+
+async def test_a_database_that_does_not_exist_is_unavailable(postgres: Postgres) -> None:
+    store = open_store(f"{postgres.server.url}/no_such_database")
+
+    with pytest.raises(StoreUnavailable, match="does not exist"):
+        await store.ping()
+
+    await store.close()

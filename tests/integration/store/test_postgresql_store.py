@@ -1,0 +1,16 @@
+"""The store on PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+
+from clarion_testing.postgres import Postgres
+from clarion_testing.store_contract import Address, StoreContract
+
+
+class TestPostgresqlStore(StoreContract):
+    """PostgreSQL keeps the contract."""
+
+    @pytest.fixture
+    def address(self, postgres: Postgres) -> Address:
+        return Address(postgres.url, postgres.execute)
