@@ -1,1 +1,1 @@
-"""placeholder"""
+"""A stand-in for SendGrid, Twilio and FCM at wire level."""

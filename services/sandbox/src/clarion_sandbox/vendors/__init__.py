@@ -1,0 +1,1 @@
+"""The stand-ins, one file for each vendor."""
