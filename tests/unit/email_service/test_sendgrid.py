@@ -8,6 +8,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from sendgrid.helpers.mail import (
+    Category,
+    ClickTracking,
+    CustomArg,
+    From,
+    Mail,
+    OpenTracking,
+    Personalization,
+    ReplyTo,
+    SubscriptionTracking,
+    To,
+    TrackingSettings,
+)
 
 from clarion.errors import (
     Ambiguous,
@@ -92,6 +105,27 @@ async def test_an_email_is_one_request_in_sendgrids_shape(api: Vendor, sendgrid:
             "subscription_tracking": {"enable": False},
         },
     }
+
+
+async def test_the_request_is_what_the_sdk_would_build(api: Vendor, sendgrid: SendGrid) -> None:
+    to, sender = To("ada@example.com"), From("hello@clarion.test", "Clarion")
+    mail = Mail(sender, None, "Welcome", "Hello Ada", "<p>Hello Ada</p>")
+    personalization = Personalization()
+    personalization.add_to(to)
+    personalization.add_custom_arg(CustomArg("nid", "notif_01890a5d"))
+    personalization.add_custom_arg(CustomArg("att", "2"))
+    mail.add_personalization(personalization)
+    mail.reply_to = ReplyTo("help@clarion.test")
+    mail.category = [Category("priority-normal"), Category("welcome")]  # it turns them round
+    mail.tracking_settings = TrackingSettings(
+        ClickTracking(enable=False, enable_text=False),
+        OpenTracking(enable=False),
+        SubscriptionTracking(enable=False),
+    )
+
+    await sendgrid.send(MESSAGE, ATTEMPT)
+
+    assert json.loads(api.requests[0].body) == mail.get()
 
 
 async def test_the_events_reply_to_wins_over_the_setting(api: Vendor, sendgrid: SendGrid) -> None:

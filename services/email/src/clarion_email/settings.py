@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -16,7 +16,6 @@ SANDBOX_KEY = SecretStr("SG.sandbox")
 class EmailSettings(WorkerSettings):
     """The sender and the provider of emails."""
 
-    email_provider: Literal["sendgrid"] = "sendgrid"
     email_from: str = Field(
         "notifications@clarion.test",
         description="verified with the provider; no default in production",
