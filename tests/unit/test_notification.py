@@ -68,7 +68,11 @@ def test_there_is_a_lane_for_each_channel_and_priority() -> None:
 @given(
     st.dictionaries(
         st.text(),
-        st.text() | st.integers() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.none(),
+        st.text()
+        | st.integers()
+        | st.booleans()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.none(),
     )
 )
 def test_its_bytes_hold_any_payload(payload: dict[str, object]) -> None:
