@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -75,20 +76,28 @@ async def test_a_store_outlives_its_server(ours: Postgres, store: Store, how: st
 async def test_nothing_accepted_is_lost_when_the_server_is_killed(
     ours: Postgres, store: Store
 ) -> None:
-    async def client(number: int) -> str:
-        first = await tried(store, event(f"m{number}-0"))
-        for step in range(1, 20):
-            await tried(store, event(f"m{number}-{step}"))
-        return first
+    well_under_way = asyncio.Event()
+    interrupted = asyncio.Event()
+
+    async def client(number: int) -> set[str]:
+        ids: set[str] = set()
+        while len(ids) < 50 or not interrupted.is_set():
+            ids.add(await tried(store, event(f"m{number}-{len(ids)}")))
+            if len(ids) == 20:
+                well_under_way.set()
+        return ids
 
     clients = [asyncio.create_task(client(number)) for number in range(10)]
-    await asyncio.wait(clients, timeout=0.1)
+    await well_under_way.wait()
 
-    ours.kill()
-    ours.start()
-    await asyncio.gather(*clients)
+    await asyncio.to_thread(ours.kill)
+    await asyncio.to_thread(ours.start)
+    interrupted.set()
+    told = set[str]().union(*await asyncio.gather(*clients))
 
-    assert await store.unpublished() == 200
+    assert await store.unpublished() == len(told)
+    histories = [await store.get(notification_id) for notification_id in told]
+    assert None not in histories
 
 
 async def test_a_hanging_database_is_told_as_unavailable(postgres: Postgres, store: Store) -> None:
@@ -114,26 +123,20 @@ async def test_a_hanging_database_is_told_as_unavailable(postgres: Postgres, sto
 
 
 async def test_a_server_that_accepts_and_says_nothing_is_unavailable() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        store = open_store(f"postgresql://clarion@127.0.0.1:{port}/clarion")
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    store = open_store(f"postgresql://clarion@127.0.0.1:{port}/clarion")
+        with pytest.raises(StoreUnavailable):
+            await store.ping()
 
-    with pytest.raises(StoreUnavailable):
-        await store.ping()
-
-    await store.close()
-    server.close()
-    await server.wait_closed()
+        await store.close()
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("postgresql://clarion@127.0.0.1:1/clarion", "refused"),
+        ("postgresql://clarion@127.0.0.1:1/clarion", "did not answer"),
         ("postgresql://clarion@no-such-host.invalid/clarion", "did not answer"),
     ],
 )

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from clarion.errors import ClarionError, RowRefused, SettingsError, StoreUnavailable
 from clarion.store.faults import Conflict, translated
@@ -164,7 +164,7 @@ def _with_asyncpg(url: URL) -> URL:
 
 
 def _postgresql_engine(url: URL, pool_size: int, deadline: float) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -174,6 +174,14 @@ def _postgresql_engine(url: URL, pool_size: int, deadline: float) -> AsyncEngine
         hide_parameters=True,
         connect_args={"timeout": deadline, "server_settings": _POSTGRESQL_SETTINGS},
     )
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _check(connection: Any, _: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:
+        # what the server closed while nobody used it is replaced, at no round trip's cost
+        if connection.driver_connection.is_closed():
+            raise InvalidatePoolError
+
+    return engine
 
 
 def _sqlite_engine(url: URL, deadline: float) -> AsyncEngine:
