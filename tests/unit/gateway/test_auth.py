@@ -1,0 +1,126 @@
+"""API keys: who may send, and where a gateway may run without them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from clarion.errors import SettingsError
+from clarion_gateway.auth import ApiKeys, new_key, parse_keys, require_keys
+
+DIGEST = hashlib.sha256(b"secret").hexdigest()
+
+
+async def test_a_known_key_is_let_in(start_gateway: Any, key_ring: tuple[Any, Any]) -> None:
+    keys, secrets = key_ring
+    gateway = await start_gateway(keys=keys)
+
+    for scheme in ("Bearer", "bearer"):
+        headers = {"Authorization": f"{scheme} {secrets['shop']}"}
+        assert (await gateway.get("/v1/templates", headers=headers)).status == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic c2hvcDp4", "clarion_x", "Bearer \xff"],
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/notifications"),
+        ("POST", "/v1/notifications/batch"),
+        ("GET", "/v1/notifications"),
+        ("GET", "/v1/notifications/notif_0"),
+        ("GET", "/v1/templates"),
+        ("GET", "/v1/templates/otp"),
+        ("POST", "/v1/templates/otp/preview"),
+    ],
+)
+async def test_without_a_known_key_all_of_v1_is_a_401(
+    keyed_gateway: Any, method: str, path: str, authorization: str | None
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+
+    answer = await keyed_gateway.request(method, path, headers=headers)
+
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.fixture
+async def keyed_gateway(start_gateway: Any, key_ring: tuple[Any, Any]) -> Any:
+    return await start_gateway(keys=key_ring[0])
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs"]
+)
+async def test_operations_need_no_key(keyed_gateway: Any, path: str) -> None:
+    assert (await keyed_gateway.get(path)).status == 200
+
+
+@pytest.mark.parametrize("separator", [",", " ", "\n", ", ", "\r\n,\n"])
+def test_entries_may_be_separated_as_one_likes(separator: str) -> None:
+    (first, one), (second, two) = new_key("one"), new_key("two")
+
+    keys = parse_keys(f" {one}{separator}{two}\n")
+
+    assert keys.producer(f"Bearer {first}") == "one"
+    assert keys.producer(f"Bearer {second}") == "two"
+
+
+def test_a_digest_may_be_in_capitals() -> None:
+    keys = parse_keys(f"shop:{DIGEST.upper()}")
+
+    assert keys.producer("Bearer secret") == "shop"
+
+
+@pytest.mark.parametrize(
+    "text", ["secret", "shop:secret", f"shop:{DIGEST}0", f"a b:{DIGEST}", f":{DIGEST}", "shop:"]
+)
+def test_a_wrong_entry_is_named_by_its_place_only(text: str) -> None:
+    with pytest.raises(SettingsError, match="API_KEYS: entry") as caught:
+        parse_keys(f"first:{DIGEST},{text}")
+
+    assert "secret" not in str(caught.value)
+
+
+def test_a_name_is_used_once() -> None:
+    with pytest.raises(SettingsError, match="twice"):
+        parse_keys(f"shop:{DIGEST},shop:{DIGEST}")
+
+
+def test_keys_are_all_different_and_their_entries_hold_no_key() -> None:
+    made = [new_key("shop") for _ in range(100)]
+
+    assert len({key for key, _ in made}) == 100
+    assert all(key.startswith("clarion_") and len(key) == 51 for key, _ in made)
+    assert not any(key in entry for key, entry in made)
+
+
+def test_a_key_needs_a_usable_name() -> None:
+    with pytest.raises(SettingsError, match="name"):
+        new_key("my shop")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_on_loopback_keys_are_not_needed(host: str) -> None:
+    assert not require_keys(ApiKeys({}), host=host, auth="keys").required
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "gateway", ""])  # noqa: S104
+def test_on_a_network_keys_are_needed(host: str) -> None:
+    with pytest.raises(SettingsError, match=r"API_KEYS: .*AUTH=off"):
+        require_keys(ApiKeys({}), host=host, auth="keys")
+
+    assert not require_keys(ApiKeys({}), host=host, auth="off").required
+    assert require_keys(ApiKeys({"shop": DIGEST}), host=host, auth="keys").required
+
+
+def test_auth_off_ignores_keys() -> None:
+    keys = require_keys(ApiKeys({"shop": DIGEST}), host="127.0.0.1", auth="off")
+
+    assert keys.producer(None) == "anonymous"

@@ -1,0 +1,189 @@
+"""The one path from the store to the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from clarion.brokers.base import Headers
+from clarion.brokers.memory import MemoryBroker
+from clarion.event import parse_event
+from clarion.notification import Channel, Lane, Priority, Status
+from clarion.store.base import Intake, Query, Store
+from clarion_gateway.publisher import Publisher
+
+Until = Callable[..., Awaitable[None]]
+NORMAL_EMAIL = Lane(Channel.EMAIL, Priority.NORMAL)
+
+
+async def accept(store: Store, *names: str) -> list[str]:
+    """Store events as a gateway would that then crashed."""
+    ids = []
+    for name in names:
+        event = parse_event(
+            {
+                "message_id": name,
+                "target_user_id": "u1",
+                "channel": "email",
+                "template_id": "welcome",
+                "payload": {"user_name": "Ann", "email": "ann@example.com"},
+            }
+        )
+        accepted = await store.accept(Intake("test", name, event.digest(), event.split()))
+        ids += [item.notification_id for item in accepted]
+    return ids
+
+
+async def statuses(store: Store) -> set[Status]:
+    page = await store.find(Query(), limit=200)
+    return {record.status for record in page.records}
+
+
+def published(broker: Any) -> list[str]:
+    return sorted(each.message_id for each in broker.published)
+
+
+async def test_what_a_crash_left_behind_is_published(
+    store: Store, start_gateway: Any, until: Until
+) -> None:
+    names = [f"m{number:02}" for number in range(20)]
+    await accept(store, *names)
+
+    gateway = await start_gateway()
+
+    await until(lambda: published(gateway.broker) == names)
+
+    async def all_queued() -> bool:
+        return await statuses(store) == {Status.QUEUED}
+
+    await until(all_queued)
+
+
+async def test_with_the_broker_down_events_are_accepted_and_published_later(
+    broker: Any, start_gateway: Any, until: Until
+) -> None:
+    broker.down = True
+    gateway = await start_gateway()
+
+    answers = [await gateway.send(message_id=f"m{number}") for number in range(5)]
+    assert {answer.status for answer in answers} == {202}
+    await until(lambda: gateway.publisher.state.error is not None)
+    assert broker.published == []
+    broker.down = False
+
+    await until(lambda: published(broker) == [f"m{number}" for number in range(5)])
+    assert gateway.publisher.state.error is None
+
+
+async def test_an_outage_in_between_loses_nothing(gateway: Any, until: Until) -> None:
+    await gateway.send(message_id="before")
+    await until(lambda: published(gateway.broker) == ["before"])
+
+    gateway.broker.down = True
+    await gateway.send(message_id="during")
+    await until(lambda: gateway.publisher.state.error is not None)
+    gateway.broker.down = False
+
+    await until(lambda: set(published(gateway.broker)) == {"before", "during"})
+
+
+async def test_an_unroutable_lane_degrades_health_until_it_is_mended(
+    gateway: Any, until: Until
+) -> None:
+    gateway.broker.unbound.add(NORMAL_EMAIL)
+
+    await gateway.send(message_id="stuck")
+    await gateway.send(message_id="urgent", priority="high")
+
+    await until(lambda: published(gateway.broker) == ["urgent"])
+    await until(lambda: bool(gateway.publisher.state.unroutable))
+    health = (await gateway.get("/health")).json
+    assert health["status"] == "degraded"
+    assert health["checks"]["publisher"]["unroutable"] == ["notifications.email.normal"]
+    gateway.broker.unbound.clear()
+    await until(lambda: set(published(gateway.broker)) == {"stuck", "urgent"})
+    assert gateway.publisher.state.unroutable == ()
+
+
+async def test_what_does_not_fit_in_memory_waits_for_the_poll(
+    store: Store, broker: Any, until: Until
+) -> None:
+    publisher = Publisher(store, broker, capacity=2, window=1, poll=0.02, lease=0.2)
+    names = [f"m{number}" for number in range(9)]
+    ids = await accept(store, *names)
+    for notification_id in ids:
+        history = await store.get(notification_id)
+        assert history is not None
+        publisher.offer(history.record.notification)
+
+    await publisher.start()
+
+    await until(lambda: published(broker) == names)
+    await publisher.stop()
+
+
+async def test_a_stop_publishes_what_is_in_hand(store: Store, broker: Any) -> None:
+    publisher = Publisher(store, broker, poll=60.0, lease=60.0)
+    ids = await accept(store, "m1", "m2")
+    await broker.connect()
+    for notification_id in ids:
+        history = await store.get(notification_id)
+        assert history is not None
+        publisher.offer(history.record.notification)
+
+    await publisher.start()
+    await publisher.stop()
+
+    assert published(broker) == ["m1", "m2"]
+    assert await statuses(store) == {Status.QUEUED}
+
+
+class BuggyBroker(MemoryBroker):
+    """Fails on the first publish in a way that nobody foresaw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: list[bytes] = []
+        self.tried = 0
+
+    async def publish(self, lane: Lane, body: bytes, headers: Headers) -> None:
+        self.tried += 1
+        if self.tried == 1:
+            raise ZeroDivisionError("a bug")
+        self.published.append(body)
+
+
+async def test_an_unforeseen_error_does_not_end_publishing(store: Store, until: Until) -> None:
+    broker = BuggyBroker()
+    publisher = Publisher(store, broker, window=1, poll=0.02, lease=0.1)
+    await accept(store, "m1", "m2")
+
+    await publisher.start()
+
+    await until(lambda: len(broker.published) == 2)
+    await publisher.stop()
+
+
+async def test_a_database_that_goes_away_does_not_end_publishing(
+    broker: Any, absent_store: Store, until: Until
+) -> None:
+    publisher = Publisher(absent_store, broker, poll=0.01)
+
+    await publisher.start()
+    await until(lambda: broker.connected)
+    await publisher.stop()
+
+    assert publisher.state.error is None
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+async def test_each_priority_has_its_lane(gateway: Any, until: Until, priority: str) -> None:
+    await gateway.send(priority=priority)
+    await until(lambda: len(gateway.broker.published) == 1)
+
+    backlog = await gateway.broker.backlog()
+
+    ready = {lane: depth.ready for lane, depth in backlog.lanes.items() if depth.ready}
+    assert ready == {Lane(Channel.EMAIL, Priority(priority)): 1}
