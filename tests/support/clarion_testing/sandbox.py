@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,8 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from clarion.runner import listen, serving
+from clarion_sandbox import server
 from clarion_sandbox.app import create_app
-from clarion_sandbox.server import server
 
 
 class RunningSandbox:
@@ -89,18 +88,11 @@ async def run_sandbox(
     *, contracts: Path | None = None, host: str = "127.0.0.1", **limits: int
 ) -> AsyncIterator[RunningSandbox]:
     """Run a sandbox on a free port until the block ends."""
-    listener = socket.create_server((host, 0))
-    port = listener.getsockname()[1]
-    running = server(create_app(contracts_dir=contracts, **limits), host, port)
-    task = asyncio.create_task(running.serve(sockets=[listener]))
-    try:
-        async with aiohttp.ClientSession() as session:
-            # the socket listens already: the first request waits until the server takes it
-            yield RunningSandbox(f"http://{host}:{port}", session)
-    finally:
-        running.should_exit = True
-        await task
-        listener.close()
+    listener = listen(host, 0)
+    listener.listen()  # the first request waits until the server takes it
+    app = create_app(contracts_dir=contracts, **limits)
+    async with serving(server.config(app), listener), aiohttp.ClientSession() as session:
+        yield RunningSandbox(f"http://{host}:{listener.getsockname()[1]}", session)
 
 
 @pytest.fixture

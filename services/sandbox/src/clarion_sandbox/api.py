@@ -115,7 +115,7 @@ async def faults(request: Request) -> Response:
 
 
 async def health(_request: Request) -> Response:
-    """`GET /health`."""
+    """`GET /health`, `/health/live` and `/health/ready`: a sandbox that answers is ready."""
     return JSONResponse({"status": "ok"})
 
 
@@ -128,7 +128,7 @@ def routes() -> list[Route]:
         Route("/api/calls/summary", calls_summary),
         Route("/api/rejections", rejections),
         Route("/api/faults", faults, methods=["GET", "PUT", "DELETE"]),
-        Route("/health", health),
+        *(Route(path, health) for path in ("/health", "/health/live", "/health/ready")),
     ]
 
 

@@ -165,4 +165,4 @@ def _word(call: Call) -> str:
         return "accepted, no answer" if call.status is None and call.fault else "accepted"
     if call.status is not None:
         return str(call.status)
-    return {"drop": "dropped", "hang": "hung"}.get(call.fault or "", "no answer yet")
+    return {None: "no answer yet", "hang": "hung"}.get(call.fault, "dropped")

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from clarion_sandbox.answer import JSON, Answer
 from clarion_sandbox.calls import Call
 from clarion_sandbox.clock import iso, now
-from clarion_sandbox.connection import drop, read_body, wait_for_leave
+from clarion_sandbox.connection import drop, hold, read_body
 from clarion_sandbox.faults import (
     AcceptThenDropAction,
     Action,
@@ -100,7 +100,7 @@ class VendorEndpoint:
         if isinstance(fault, AcceptThenDropAction):
             return await self._leave(exchange, fault, scope, receive)
         if isinstance(fault, DelayAction):
-            await wait_for_leave(receive, self._sandbox.closing, fault.seconds)
+            await hold(scope, receive, fault.seconds)
         return await self._answer(exchange, answer, fault, send)
 
     def _process(self, exchange: Exchange) -> Answer:
@@ -163,7 +163,7 @@ class VendorEndpoint:
     ) -> None:
         self._sandbox.calls.finished(exchange.calls, None, fault.type)
         if isinstance(fault, HangAction):
-            await wait_for_leave(receive, self._sandbox.closing, None)
+            await hold(scope, receive, None)
         await drop(scope, receive)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,6 @@ class Sandbox:
         self.calls = CallLog(calls_limit)
         self.faults = FaultBook(magic_rules())
         self.rejections: deque[dict[str, Any]] = deque(maxlen=REJECTIONS)
-        # set when the server stops: hanging calls end, so that it need not wait for them
-        self.closing = asyncio.Event()
 
     def version(self) -> str:
         """Return a text that changes whenever something on the page would."""
