@@ -28,7 +28,7 @@ from clarion_gateway.auth import ApiKeys, parse_keys
 from clarion_push import content as push_content
 from clarion_push.providers import open_provider as open_push
 from clarion_sandbox.app import create_app as create_sandbox
-from clarion_sandbox.connection import Protocol
+from clarion_sandbox.server import config as sandbox_config
 from clarion_standalone.probe import LocalProbe
 from clarion_standalone.recovery import republish
 from clarion_standalone.settings import StandaloneSettings
@@ -53,8 +53,7 @@ async def running(
         broker = MemoryBroker()
         stack.push_async_callback(broker.close)
         await broker.connect()
-        config = _config(create_sandbox(), http=Protocol)
-        await stack.enter_async_context(serving(config, sandbox))
+        await stack.enter_async_context(serving(sandbox_config(create_sandbox()), sandbox))
         workers = _workers(settings, broker, store, transport, _url(sandbox), _url(gateway))
         recovered = await republish(store, broker)
         if recovered:
@@ -115,7 +114,7 @@ def _gateway(
     )
 
 
-def _config(app: Any, **options: Any) -> uvicorn.Config:
+def _config(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,
@@ -124,7 +123,6 @@ def _config(app: Any, **options: Any) -> uvicorn.Config:
         lifespan="on",
         ws="none",
         timeout_graceful_shutdown=2,
-        **options,
     )
 
 
