@@ -8,7 +8,7 @@ from sqlalchemy.sql.selectable import CompoundSelect
 
 from clarion.notification import LANES, Channel, Lane, Notification, Priority, Status, sources
 from clarion.store.clock import after, clock, now, seconds_between
-from clarion.store.incoming import TEXT, firsts, in_order, incoming
+from clarion.store.incoming import DOUBLE, TEXT, firsts, in_order, incoming
 from clarion.store.records import NOTIFICATION, to_notification
 from clarion.store.schema import constant, notifications
 
@@ -36,7 +36,7 @@ class QueuedWriter:
 
 async def take_due(connection: AsyncConnection, limit: int, lease: float) -> list[Notification]:
     """Take up to `limit` rows that are due, for `lease` seconds, oldest first."""
-    rows = await connection.execute(TAKE_DUE, {"limit": limit, "lease": lease})
+    rows = await connection.execute(take_due_statement(limit, lease))
     return sorted(map(to_notification, rows), key=lambda due: due.notification_id)
 
 
@@ -69,19 +69,20 @@ def _mark(dialect: str) -> Update:
     )
 
 
-def _take_due() -> Update:
+def take_due_statement(limit: int, lease: float) -> Update:
+    """Return the statement of `take_due`."""
     due = (
         select(_n.id)
         .where(_n.status == constant(Status.ACCEPTED), _n.publish_at <= now())
         .order_by(_n.publish_at, _n.id)
-        .limit(bindparam("limit", type_=Integer()))
+        .limit(limit)
         # what another publisher is taking is not ours to wait for
         .with_for_update(skip_locked=True)
         .cte("due")
     )
     return (
         update(notifications)
-        .values(publish_at=after(bindparam("lease")))
+        .values(publish_at=after(literal(lease, DOUBLE)))
         .where(_n.id == due.c.id)
         .returning(*NOTIFICATION)
     )
@@ -135,8 +136,8 @@ def _oldest_queued() -> CompoundSelect[tuple[str, str, float]]:
     return union_all(
         *(
             select(
-                literal(lane.channel).label("channel"),
-                literal(lane.priority).label("priority"),
+                literal(lane.channel, TEXT).label("channel"),
+                literal(lane.priority, TEXT).label("priority"),
                 seconds_between(head.c.queued_at, clock()).label("waited"),
             )
             for lane, head in heads
@@ -144,7 +145,6 @@ def _oldest_queued() -> CompoundSelect[tuple[str, str, float]]:
     )
 
 
-TAKE_DUE = _take_due()
 OLDEST_QUEUED = _oldest_queued()
 _UNFINISHED_PAGE = _unfinished_page()
 _UNPUBLISHED = select(func.count()).select_from(

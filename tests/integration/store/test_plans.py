@@ -1,0 +1,123 @@
+"""The statements that run often, or over much, are served by the index that was made for them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy.sql.expression import ClauseElement
+
+from clarion.notification import Channel, Priority, Status
+from clarion.store.base import Query
+from clarion.store.database import Database
+from clarion.store.listing import page_of
+from clarion.store.publishing import OLDEST_QUEUED, take_due_statement
+from clarion_testing.postgres import Postgres
+
+# 60,000 rows as a busy installation has them: nearly all delivered by email, for one producer; a
+# thousand queued and a few dozen left unpublished
+_FILL = """
+INSERT INTO notifications (
+  id, producer, message_id, ordinal, body_hash, channel, priority, status, template_id,
+  target_user_id, recipient, payload, metadata, attempt, failures, publish_at, created_at,
+  queued_at, updated_at)
+SELECT 'notif_' || lpad(to_hex(i), 32, '0'), CASE WHEN i % 5000 = 0 THEN 'new' ELSE 'shop' END,
+  'm' || i, 0, 'hash', CASE WHEN i % 50 = 0 THEN 'push' ELSE 'email' END,
+  CASE WHEN i % 7 = 0 THEN 'low' ELSE 'normal' END,
+  CASE WHEN i % 60 = 1 THEN 'queued' WHEN i % 2000 = 2 THEN 'accepted'
+    WHEN i % 3000 = 3 THEN 'failed' ELSE 'sent' END,
+  CASE WHEN i % 4000 = 0 THEN 'rare' ELSE 'welcome' END, 'user_' || i % 20000, 'a@example.test',
+  '{}', '{}', 0, 0, now(), now(), now(), now()
+FROM generate_series(1, 60000) AS i"""
+
+
+Node = dict[str, Any]
+
+
+@pytest_asyncio.fixture
+async def database(postgres: Postgres) -> AsyncIterator[Database]:
+    postgres.execute(_FILL, "ANALYZE notifications")
+    database = Database(postgres.url)
+    yield database
+    await database.close()
+
+
+async def plan_of(database: Database, statement: ClauseElement) -> list[Node]:
+    """Return every node of the statement's plan."""
+    sql = statement.compile(dialect=database.engine.dialect, compile_kwargs={"literal_binds": True})
+    async with database.read() as connection:
+        answer = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}")
+    return list(_nodes(answer.scalar_one()[0]["Plan"]))
+
+
+def _nodes(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.get("Plans", []):
+        yield from _nodes(child)
+
+
+def indexes(plan: list[Node]) -> set[str]:
+    """Return the indexes that a plan reads, the primary key aside: joins go through it."""
+    used = {node["Index Name"] for node in plan if "Index Name" in node}
+    return used - {"notifications_pkey"}
+
+
+def scans(plan: list[Node]) -> bool:
+    """Tell whether a plan reads a whole table."""
+    return any(node["Node Type"] == "Seq Scan" for node in plan)
+
+
+async def test_the_poll_reads_only_what_is_unpublished(database: Database) -> None:
+    plan = await plan_of(database, take_due_statement(limit=100, lease=30.0))
+
+    assert indexes(plan) == {"notifications_unpublished"}
+    assert not scans(plan)
+
+
+async def test_the_oldest_queued_are_nine_probes(database: Database) -> None:
+    plan = await plan_of(database, OLDEST_QUEUED)
+
+    assert indexes(plan) == {"notifications_queued"}
+    assert not scans(plan)
+    assert not any(node["Node Type"] == "Sort" for node in plan)
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (Query(status=Status.FAILED), "notifications_lane"),
+        (Query(status=Status.SENT), "notifications_lane"),
+        (Query(channel=Channel.WHATSAPP), "notifications_lane"),
+        (Query(priority=Priority.HIGH), "notifications_lane"),
+        (Query(status=Status.FAILED, channel=Channel.EMAIL), "notifications_lane"),
+        (Query(user="user_7"), "notifications_user"),
+        (Query(template="rare"), "notifications_template"),
+        (Query(producer="new"), "notifications_producer"),
+        (Query(message_id="m7"), "notifications_message"),
+        (Query(message_id="m7", producer="shop"), "notifications_message"),
+    ],
+)
+async def test_a_listing_is_served_by_its_index(
+    database: Database, query: Query, index: str
+) -> None:
+    plan = await plan_of(database, page_of(query, 51, None))
+
+    assert index in indexes(plan)
+    assert not scans(plan)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [Query(), Query(producer="shop"), Query(template="welcome"), Query(since=datetime.now(UTC))],
+)
+@pytest.mark.parametrize("cursor", [None, f"notif_{30_000:032x}"])
+async def test_a_listing_of_nearly_everything_stops_after_a_page(
+    database: Database, query: Query, cursor: str | None
+) -> None:
+    plan = await plan_of(database, page_of(query, 51, cursor))
+
+    assert not scans(plan)
+    assert not any(node["Node Type"] == "Sort" for node in plan)
