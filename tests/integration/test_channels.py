@@ -164,7 +164,8 @@ async def test_another_producers_event_is_stored_and_sent(
         )
 
     async with asyncio.timeout(30):
-        while not (messages := await system.inbox("whatsapp")):
+        # the inbox is another process's in real life: it can only be asked
+        while not (messages := await system.inbox("whatsapp")):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     answer = await system.until(messages[0]["notification_id"])
 

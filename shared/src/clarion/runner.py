@@ -128,6 +128,8 @@ def listen(host: str, port: int, variable: str = "PORT") -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # from here on a client waits for the server to start, instead of being refused
+        listener.listen(2048)
     except OSError as error:
         listener.close()
         raise SettingsError(

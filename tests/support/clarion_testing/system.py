@@ -1,4 +1,4 @@
-"""The whole system within a test: gateway, three workers and sandbox, on the servers it is given."""
+"""The whole system within a test: gateway, three workers and sandbox, on given servers."""
 
 from __future__ import annotations
 
