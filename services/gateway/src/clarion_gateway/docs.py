@@ -47,9 +47,11 @@ def example(document: Schema, schema: Schema) -> str:
     target = _resolve(document, schema)
     if "example" in target:
         return json.dumps(target["example"], indent=2)
-    items = target.get("properties", {}).get("notifications", {}).get("items")
-    if items and "example" in _resolve(document, items):
-        return json.dumps({"notifications": [_resolve(document, items)["example"]]}, indent=2)
+    items = target.get("properties", {}).get("notifications", {}).get("items", {})
+    for item in items.get("anyOf", [items]):
+        found = _resolve(document, item).get("example")
+        if found is not None:
+            return json.dumps({"notifications": [found]}, indent=2)
     return ""
 
 

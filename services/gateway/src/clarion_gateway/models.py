@@ -33,7 +33,8 @@ class Batch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    notifications: Annotated[list[Event], Field(min_length=1, max_length=1000)]
+    # an item that is no event is answered in its own result, so the request as a whole is valid
+    notifications: Annotated[list[Event | Any], Field(min_length=1, max_length=1000)]
 
 
 class BatchResult(BaseModel):

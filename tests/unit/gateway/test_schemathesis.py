@@ -1,0 +1,43 @@
+"""Schemathesis reads /openapi.json and looks for what does not keep to it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+# What makes an event acceptable is more than its schema can say (the variables of its template,
+# its channel's recipient), so 422 is a fair answer to a body that the schema allows.
+CONFIG = """
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "404", "409", "422"]
+"""
+COMMAND = (
+    *("--config-file", "schemathesis.toml", "run"),
+    *("--checks", "all", "--max-examples", "15", "--max-time", "50", "--seed", "1"),
+    *("--generation-deterministic", "--no-color"),
+)
+
+
+async def test_schemathesis_finds_nothing(
+    start_gateway: Any, key_ring: tuple[Any, dict[str, str]], tmp_path: Path
+) -> None:
+    keys, secrets = key_ring
+    gateway = await start_gateway(keys=keys, poll=1.0)
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("schemathesis")),
+        *COMMAND,
+        f"{gateway.url}/openapi.json",
+        *("-H", f"Authorization: Bearer {secrets['shop']}"),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+
+    report = output.decode()
+    assert process.returncode == 0, report
+    assert "13 selected / 13 total" in report
