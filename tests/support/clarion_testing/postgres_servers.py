@@ -192,10 +192,14 @@ class DockerServer(PostgresServer):
                 *("--publish", f"127.0.0.1:{self._port}:5432"),
                 *("--env", "POSTGRES_USER=clarion", "--env", "POSTGRES_PASSWORD=clarion"),
                 *("--env", "POSTGRES_DB=postgres"),
-                *(IMAGE, "-c", f"fsync={'on' if self._fsync else 'off'}"),
+                *(IMAGE, "postgres", "-c", f"fsync={'on' if self._fsync else 'off'}"),
             )
             self._made = True
         self._await_answer()
+
+    def _check_alive(self) -> None:
+        if _docker("inspect", "-f", "{{.State.Running}}", self._name).strip() != "true":
+            raise RuntimeError(f"PostgreSQL ended at once:\n{_docker('logs', self._name)[-2000:]}")
 
     def stop(self) -> None:
         """Stop it in order."""
@@ -285,8 +289,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _docker(*arguments: str) -> None:
-    subprocess.run(["docker", *arguments], check=True, capture_output=True)
+def _docker(*arguments: str) -> str:
+    done = subprocess.run(
+        ["docker", *arguments],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.stdout
 
 
 def _in_thread(make: Callable[[], Coroutine[None, None, Result]]) -> Result:
