@@ -32,7 +32,9 @@ def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ
 
 @pytest.fixture
 def rabbitmq(rabbitmq_node: RabbitMQ) -> RabbitMQ:
-    """The node with every queue empty."""
+    """The node, running and with every queue empty, whatever the test before did to it."""
+    if not rabbitmq_node.running:
+        rabbitmq_node.start()
     rabbitmq_node.purge()
     return rabbitmq_node
 

@@ -31,6 +31,7 @@ class RabbitMQ(ABC):
     def __init__(self, url: URL) -> None:
         self._base = url
         self.version = "unknown"
+        self.running = False
 
     @property
     def admin_url(self) -> str:
@@ -80,6 +81,7 @@ class RabbitMQ(ABC):
                     channel = await connection.channel()
                     for queue in QUEUES:
                         await channel.declare_queue(queue.name, passive=True, timeout=5)
+                    self.running = True
                     return
             except (OSError, RuntimeError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
                 self.check_alive()
@@ -213,6 +215,7 @@ class LocalNode(_PrivateNode):
         self._end(signal.SIGKILL)
 
     def _end(self, how: signal.Signals) -> None:
+        self.running = False
         if self._server is None:
             return
         group, self._server = self._server, None
@@ -268,11 +271,13 @@ class DockerNode(_PrivateNode):
             )
 
     def stop(self) -> None:
+        self.running = False
         # asked from inside: not every image's first process hands SIGTERM on
         self.ctl("stop")
         _run("docker", "wait", self._name)
 
     def kill(self) -> None:
+        self.running = False
         _run("docker", "kill", self._name)
 
     def ctl(self, *arguments: str) -> str:

@@ -15,7 +15,13 @@ from aio_pika.abc import (
     AbstractQueue,
     AbstractRobustConnection,
 )
-from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, DeliveryError, PublishError
+from aio_pika.exceptions import (
+    AMQPError,
+    ChannelInvalidStateError,
+    ChannelNotFoundEntity,
+    DeliveryError,
+    PublishError,
+)
 from aiormq.abc import AbstractChannel as PlainChannel
 from aiormq.exceptions import ChannelAccessRefused
 from loguru import logger
@@ -79,18 +85,21 @@ class RabbitMQBroker(Broker):
 
     async def consume(self, lane: Lane, handler: Handler, *, prefetch: int) -> Consumer:
         """Consume on a channel of its own. Raises `BrokerUnavailable`, `TopologyMismatch`."""
-        connection = self._consumption()
+        if self._consuming is None:
+            raise BrokerUnavailable(f"not connected to {self._address}")
         consumer = _RabbitMQConsumer(InFlight(lane, handler, self._send))
         async with _within(TIMEOUT, f"consume {lane.routing_key}"):
-            await consumer.start(connection, prefetch)
+            await self._consuming.ready()
+            await consumer.start(self._consuming, prefetch)
         self._consumers.append(consumer)
         return consumer
 
     async def backlog(self) -> Backlog:
         """Return what waits in the queues that this user may look at."""
-        connection = self._consumption()
+        if self._consuming is None or not self._consuming.connected.is_set():
+            raise BrokerUnavailable(f"not connected to {self._address}")
         async with _within(TIMEOUT, "backlog"):
-            ready = await _depths(connection)
+            ready = await _depths(self._consuming)
         return Backlog(
             lanes={
                 lane: Depth(ready[lane.routing_key], self._oldest(lane))
@@ -131,11 +140,6 @@ class RabbitMQBroker(Broker):
             reconnect_interval=1,
             client_properties={"connection_name": f"clarion {purpose}"},
         )
-
-    def _consumption(self) -> AbstractRobustConnection:
-        if self._consuming is None or not self._consuming.connected.is_set():
-            raise BrokerUnavailable(f"not connected to {self._address}")
-        return self._consuming
 
     async def _send(
         self, exchange: str, key: str, body: bytes, headers: Mapping[str, object]
@@ -228,11 +232,13 @@ class _RabbitMQConsumer(Consumer):
 
     async def cancel(self) -> None:
         """Stop deliveries; what a finished handler left unsettled goes back to the lane now."""
+        # away from the broker nobody answers: it is enough that it is not taken up again, which the
+        # call sees to before it waits
+        patience = TIMEOUT if self.active else 0.0
         self._cancelled = True
         if self._queue is not None:
-            # on a lost connection nothing is left to cancel, and it is not taken up again
             with contextlib.suppress(BrokerUnavailable):
-                async with _within(TIMEOUT, f"cancel {self.lane.routing_key}"):
+                async with _within(patience, f"cancel {self.lane.routing_key}"):
                     await self._queue.cancel(self._tag)
         await self._in_flight.wind_down()
 
@@ -266,7 +272,10 @@ class _Original:
 
     @property
     def lost(self) -> bool:
-        return self._message.channel.is_closed
+        try:
+            return self._message.channel.is_closed
+        except ChannelInvalidStateError:
+            return True
 
     async def ack(self) -> None:
         with contextlib.suppress(BrokerUnavailable):

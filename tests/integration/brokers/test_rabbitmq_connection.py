@@ -1,0 +1,180 @@
+"""What a client of RabbitMQ does when the broker is away, other than expected, or comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from yarl import URL
+
+from clarion.brokers import open_broker
+from clarion.brokers.base import Broker, Consumer
+from clarion.errors import BrokerUnavailable, TopologyMismatch
+from clarion_testing.broker_contract import LANE, OTHER_LANE, Inbox
+from clarion_testing.rabbitmq_harness import RabbitMQHarness
+from clarion_testing.rabbitmq_nodes import RabbitMQ, free_port
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    # the client tells nobody when it is disconnected, or connected again
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+
+
+async def _reconnected(node: RabbitMQ, broker: Broker, *consumers: Consumer) -> None:
+    """Close every connection from the broker's side; return once the client has them again."""
+    await asyncio.gather(
+        asyncio.to_thread(node.ctl, "close_all_connections", "test"),
+        _until(lambda: not broker.connected),
+        *(_until(lambda each=each: not each.active) for each in consumers),  # type: ignore[misc]
+    )
+    await _until(lambda: broker.connected and all(each.active for each in consumers))
+
+
+async def test_a_broker_that_is_not_there_is_unavailable() -> None:
+    broker = open_broker(f"amqp://gateway:hush@127.0.0.1:{free_port()}/")
+
+    with pytest.raises(BrokerUnavailable, match="as gateway") as caught:
+        await broker.connect()
+
+    assert "hush" not in str(caught.value)
+    assert not broker.connected
+    await broker.close()
+
+
+async def test_a_wrong_password_is_said_and_not_shown(rabbitmq: RabbitMQ) -> None:
+    broker = open_broker(str(URL(rabbitmq.url()).with_password("hush")))
+
+    with pytest.raises(BrokerUnavailable, match="as gateway") as caught:
+        await broker.connect()
+
+    assert "hush" not in str(caught.value)
+
+
+async def test_a_broker_without_our_definitions_is_told_what_it_lacks(rabbitmq: RabbitMQ) -> None:
+    rabbitmq.ctl("add_vhost", "empty")
+    try:
+        rabbitmq.ctl("set_permissions", "-p", "empty", "gateway", ".*", ".*", ".*")
+        broker = open_broker(str(URL(rabbitmq.url()).with_path("/empty")))
+
+        with pytest.raises(TopologyMismatch) as caught:
+            await broker.connect()
+
+        assert "exchange notifications.delay," in str(caught.value)
+        assert "queue notifications.email.high," in str(caught.value)
+        assert "import rabbitmq/definitions.json" in str(caught.value)
+        assert not broker.connected
+    finally:
+        rabbitmq.ctl("delete_vhost", "empty")
+
+
+async def test_consumers_are_restored_after_their_connection_was_closed(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ
+) -> None:
+    broker, inbox, other = await harness.open(), Inbox(), Inbox()
+    first = await broker.consume(LANE, inbox, prefetch=2)
+    second = await broker.consume(OTHER_LANE, other, prefetch=1)
+    await broker.publish(LANE, b"held", {})
+    stale = await inbox.next()
+
+    await _reconnected(rabbitmq, broker, first, second)
+    back = await inbox.next()
+    await stale.ack()
+    await broker.publish(OTHER_LANE, b"new", {})
+
+    assert (back.body, back.deliveries) == (b"held", 1)
+    assert (await other.next()).body == b"new"
+    assert (await broker.backlog()).lanes[LANE].oldest is not None
+    await back.ack()
+    await broker.close()
+    again, after = await harness.open(), Inbox()
+    await again.consume(LANE, after, prefetch=1)
+    await again.publish(LANE, b"next", {})
+    assert (await after.next()).body == b"next"
+
+
+async def test_the_prefetch_holds_after_a_reconnect(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ
+) -> None:
+    broker, inbox, other = await harness.open(), Inbox(), Inbox()
+    first = await broker.consume(LANE, inbox, prefetch=3)
+    second = await broker.consume(OTHER_LANE, other, prefetch=1)
+
+    await _reconnected(rabbitmq, broker, first, second)
+    for lane in (LANE, OTHER_LANE):
+        for _ in range(5):
+            await broker.publish(lane, b"", {})
+    for _ in range(3):
+        await inbox.next()
+    await other.next()
+
+    backlog = await broker.backlog()
+    assert (backlog.lanes[LANE].ready, backlog.lanes[OTHER_LANE].ready) == (2, 4)
+    assert (len(inbox), len(other)) == (0, 0)
+
+
+async def test_a_cancelled_consumer_stays_cancelled_after_a_reconnect(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ
+) -> None:
+    broker, inbox, after = await harness.open(), Inbox(), Inbox()
+    consumer = await broker.consume(LANE, inbox, prefetch=1)
+    await consumer.cancel()
+
+    await _reconnected(rabbitmq, broker)
+    later = await broker.consume(LANE, after, prefetch=1)
+    await broker.publish(LANE, b"later", {})
+
+    assert (await after.next()).body == b"later"
+    assert (consumer.active, later.active, len(inbox)) == (False, True, 0)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_everything_confirmed_outlives_the_broker(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ, end: str
+) -> None:
+    broker, inbox = await harness.open(), Inbox()
+    consumer = await broker.consume(LANE, inbox, prefetch=3)
+    for body in (b"held", b"delayed", b"dead"):
+        await broker.publish(LANE, body, {})
+    held = {delivery.body: delivery for delivery in [await inbox.next() for _ in range(3)]}
+    await held[b"delayed"].retry(1)
+    await held[b"dead"].dead_letter("spam")
+    await broker.publish(OTHER_LANE, b"waiting", {})
+
+    await asyncio.to_thread(getattr(rabbitmq, end))
+    await _until(lambda: not broker.connected)
+    assert not consumer.active
+    with pytest.raises(BrokerUnavailable):
+        await broker.publish(LANE, b"away", {})
+    with pytest.raises(BrokerUnavailable):
+        await held[b"held"].retry(1)
+    with pytest.raises(BrokerUnavailable):
+        await broker.backlog()
+    await asyncio.to_thread(rabbitmq.start)
+    await _until(lambda: broker.connected and consumer.active)
+
+    back = {(await inbox.next()).body for _ in range(2)}
+    backlog = await broker.backlog()
+    assert back == {b"held", b"delayed"}
+    assert backlog.lanes[OTHER_LANE].ready == 1
+    assert backlog.dead[LANE.channel] == 1
+
+
+async def test_a_close_returns_while_the_broker_is_away(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ
+) -> None:
+    broker = await harness.open()
+    consumer = await broker.consume(LANE, Inbox(), prefetch=1)
+    await asyncio.to_thread(rabbitmq.kill)
+    try:
+        await consumer.cancel()
+        await broker.close()
+
+        assert not broker.connected
+    finally:
+        await asyncio.to_thread(rabbitmq.start)

@@ -1,0 +1,128 @@
+"""Each service may do its own work on the broker, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import AMQPConnectionError, ChannelClosed
+from yarl import URL
+
+from clarion.notification import Channel, Lane, Priority
+from clarion_testing.broker_contract import Inbox
+from clarion_testing.rabbitmq_harness import RabbitMQHarness
+from clarion_testing.rabbitmq_nodes import RabbitMQ
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.mark.parametrize("channel", list(Channel))
+async def test_gateway_and_worker_can_do_their_work(
+    harness: RabbitMQHarness, channel: Channel
+) -> None:
+    gateway, worker = await harness.open("gateway"), await harness.open(channel.value)
+    for priority in Priority:
+        lane, inbox = Lane(channel, priority), Inbox()
+        await worker.consume(lane, inbox, prefetch=1)
+
+        await gateway.publish(lane, b"work", {"trace": "abc"})
+        await (await inbox.next()).retry(0)
+        await (await inbox.next()).dead_letter("spam")
+
+    parked = await harness.dead_letters(channel)
+    assert [letter.body for letter in parked] == [b"work"] * 3
+    for client in (gateway, worker):
+        backlog = await client.backlog()
+        assert backlog.lanes[Lane(channel, Priority.HIGH)].ready == 0
+        assert backlog.dead[channel] == 3
+
+
+async def _consume_from_another_channels_lane(channel: AbstractChannel) -> None:
+    queue = await channel.get_queue("notifications.whatsapp.high", ensure=False)
+    await queue.consume(_ignore)
+
+
+async def _consume_dead_letters(channel: AbstractChannel) -> None:
+    queue = await channel.get_queue("notifications.email.dead", ensure=False)
+    await queue.consume(_ignore)
+
+
+async def _declare(channel: AbstractChannel) -> None:
+    await channel.declare_queue("notifications.email.extra", durable=True)
+
+
+async def _delete(channel: AbstractChannel) -> None:
+    await channel.queue_delete("notifications.email.high")
+
+
+async def _bind(channel: AbstractChannel) -> None:
+    queue = await channel.get_queue("notifications.email.dead", ensure=False)
+    await queue.bind("notifications", "#")
+
+
+async def _publish_work(channel: AbstractChannel) -> None:
+    await _publish(channel, "notifications", "notifications.email.high")
+
+
+async def _delay_for_another_channel(channel: AbstractChannel) -> None:
+    await _publish(channel, "notifications.delay", "notifications.push.high.1s")
+
+
+async def _bury_for_another_channel(channel: AbstractChannel) -> None:
+    await _publish(channel, "notifications.dead", "notifications.push.high")
+
+
+async def _publish_past_the_exchange(channel: AbstractChannel) -> None:
+    await channel.default_exchange.publish(aio_pika.Message(b""), "notifications.email.high")
+
+
+@pytest.mark.parametrize(
+    ("user", "deed"),
+    [
+        ("email", _consume_from_another_channels_lane),
+        ("email", _consume_dead_letters),
+        ("email", _declare),
+        ("email", _delete),
+        ("email", _bind),
+        ("email", _publish_work),
+        ("email", _delay_for_another_channel),
+        ("email", _bury_for_another_channel),
+        ("email", _publish_past_the_exchange),
+        ("gateway", _consume_from_another_channels_lane),
+        ("gateway", _consume_dead_letters),
+        ("gateway", _declare),
+        ("gateway", _delete),
+        ("gateway", _bind),
+        ("gateway", _delay_for_another_channel),
+        ("gateway", _bury_for_another_channel),
+        ("gateway", _publish_past_the_exchange),
+        ("monitor", _consume_dead_letters),
+        ("monitor", _publish_work),
+    ],
+)  # fmt: skip
+async def test_a_user_is_refused_what_is_not_its_work(
+    rabbitmq: RabbitMQ, user: str, deed: Callable[[AbstractChannel], Awaitable[None]]
+) -> None:
+    async with await aio_pika.connect(rabbitmq.url(user)) as connection:
+        channel = await connection.channel()
+
+        with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
+            await deed(channel)
+
+
+async def test_there_is_no_guest(rabbitmq: RabbitMQ) -> None:
+    with pytest.raises(AMQPConnectionError):
+        await aio_pika.connect(
+            str(URL(rabbitmq.admin_url).with_user("guest").with_password("guest"))
+        )
+
+
+async def _publish(channel: AbstractChannel, exchange: str, key: str) -> None:
+    target = await channel.get_exchange(exchange, ensure=False)
+    await target.publish(aio_pika.Message(b""), key)
+
+
+async def _ignore(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+    """A consumer that must never be."""
