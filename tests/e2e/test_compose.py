@@ -169,7 +169,7 @@ async def test_a_stop_while_sending_loses_nothing(compose: Compose) -> None:
     compose("stop", "email", "whatsapp", "push")
     compose("up", "--wait", "--scale", "email=1")
 
-    identifiers = [item["notifications"][0]["notification_id"] for item in answer["notifications"]]
+    identifiers = [item["notifications"][0]["notification_id"] for item in answer["results"]]
     for identifier in identifiers:
         await compose.until(identifier, "sent")
     for identifier in identifiers:

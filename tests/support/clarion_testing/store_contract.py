@@ -83,7 +83,7 @@ def outcome(notification_id: str, attempt: int, status: Status, **changes: Any) 
         provider="fake",
         duration_ms=12.5,
         reason=None if status is Status.SENT else Reason.PROVIDER_DOWN,
-        retry_in=2.0 if status is Status.RETRYING else None,
+        retry_in=0.0 if status is Status.RETRYING else None,
         provider_message_id="vendor_1" if status is Status.SENT else None,
         provider_code=None if status is Status.SENT else "503",
         provider_text=None if status is Status.SENT else "try later",
@@ -387,6 +387,22 @@ class StoreContract:
 
         assert (claim.attempt, claim.failures, claim.doubted) == (3, 1, False)
 
+    async def test_a_retry_is_claimed_when_it_is_due_and_not_before(
+        self, store: Store, address: Address
+    ) -> None:
+        notification_id = await accepted(store)
+        await store.claim(notification_id, worker="w1", lease=LEASE)
+        put_off = replace(outcome(notification_id, 1, Status.RETRYING), retry_in=30.0)
+        await store.record(put_off)
+
+        early = await store.claim(notification_id, worker="w2", lease=LEASE)
+        backdate(address, "lease_until", notification_id)
+        due = await store.claim(notification_id, worker="w2", lease=LEASE)
+
+        assert early.verdict is Verdict.LEASED
+        assert 0 < early.lease_left <= 30
+        assert (due.verdict, due.attempt, due.doubted) == (Verdict.CLAIMED, 2, False)
+
     async def test_an_unknown_notification_is_told(self, store: Store) -> None:
         claim = await store.claim(NOBODY, worker="w1", lease=LEASE)
 
@@ -635,7 +651,7 @@ class StoreContract:
             "code": "503",
             "text": "try later",
             "duration_ms": 12.5,
-            "retry_in": 2.0,
+            "retry_in": 0.0,
         }
         moments = [entry.at for entry in history.timeline]
         assert moments == sorted(moments)

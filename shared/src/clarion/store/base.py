@@ -44,7 +44,7 @@ class Verdict(StrEnum):
 
     CLAIMED = "claimed"  # call the provider
     FINISHED = "finished"  # a duplicate: acknowledge it
-    LEASED = "leased"  # another worker is at it: come back when its lease ends
+    LEASED = "leased"  # another worker is at it, or its retry is not due: come back later
     UNKNOWN = "unknown"  # no such row: store it first
 
 

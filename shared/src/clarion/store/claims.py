@@ -123,7 +123,7 @@ def _refusal(row: Any) -> Claim:
         Verdict.FINISHED if status in _FINISHED else Verdict.LEASED,
         attempt=row.attempt,
         failures=row.failures,
-        lease_left=max(row.lease_left or 0.0, 0.0) if status is Status.SENDING else 0.0,
+        lease_left=max(row.lease_left or 0.0, 0.0),
         status=status,
     )
 
@@ -143,7 +143,9 @@ def _claim(dialect: str) -> Update:
         )
         .where(
             _n.id == wanted.c.id,
-            or_(_n.status.in_(sources(Status.SENDING)), lease_is_over()),
+            _n.status.in_([*sources(Status.SENDING), Status.SENDING]),
+            # a running attempt's lease, or the wait that its outcome ordered
+            or_(_n.lease_until.is_(None), _n.lease_until <= now()),
         )
         .returning(
             _n.id,

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from clarion.notification import TRANSITIONS, Reason, Status, sources
 from clarion.store.base import Outcome
 from clarion.store.claims import crashed_attempt, lease_is_over, remember_claim
-from clarion.store.clock import clock
-from clarion.store.incoming import INTEGER, TEXT, firsts, in_order, incoming
+from clarion.store.clock import after, clock
+from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, in_order, incoming
 from clarion.store.schema import attempts, events, notifications
 
 _n = notifications.c
@@ -113,6 +113,7 @@ def _columns(outcome: Outcome) -> dict[str, Any]:
         "provider_message_id": outcome.provider_message_id,
         "provider_code": outcome.provider_code,
         "provider_text": outcome.provider_text,
+        "retry_in": outcome.retry_in,
     }
 
 
@@ -156,6 +157,7 @@ def _record(dialect: str) -> Update:
             "provider_message_id": TEXT,
             "provider_code": TEXT,
             "provider_text": TEXT,
+            "retry_in": DOUBLE,
         },
     )
     return (
@@ -168,7 +170,8 @@ def _record(dialect: str) -> Update:
             provider_message_id=outcome.c.provider_message_id,
             provider_code=outcome.c.provider_code,
             provider_text=outcome.c.provider_text,
-            lease_until=None,
+            # no copy of the message starts the next attempt early, however it comes back
+            lease_until=after(outcome.c.retry_in),
             updated_at=clock(),
         )
         # only the holder of the claim writes its outcome, and `check` knows what may follow
