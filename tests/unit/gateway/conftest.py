@@ -183,7 +183,6 @@ async def start_gateway(
                 publisher=publisher,
             )
             listener = listen("127.0.0.1", 0)
-            listener.listen()  # connections wait until uvicorn takes them
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             config = uvicorn.Config(app, log_config=None, lifespan="on", ws="none")
             await stack.enter_async_context(serving(config, listener))

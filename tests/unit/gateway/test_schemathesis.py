@@ -15,7 +15,7 @@ expected-statuses = ["2xx", "404", "409", "422"]
 """
 COMMAND = (
     *("--config-file", "schemathesis.toml", "run"),
-    *("--checks", "all", "--max-examples", "15", "--max-time", "50", "--seed", "1"),
+    *("--checks", "all", "--max-examples", "20", "--seed", "1"),
     *("--generation-deterministic", "--no-color"),
 )
 

@@ -75,7 +75,6 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
     session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
     try:
         listener = listen(settings.host, settings.port)
-        listener.listen()  # connections wait until uvicorn takes them
         app = create_app(
             store=store,
             broker=broker,

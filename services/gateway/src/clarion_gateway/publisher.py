@@ -160,7 +160,8 @@ class Publisher:
 
     async def _connect(self) -> bool:
         try:
-            await self._broker.connect()
+            if not self._broker.connected:
+                await self._broker.connect()
         except BrokerError as error:
             self._broker_failed(error)
             return False
