@@ -9,6 +9,7 @@ import pytest
 
 from clarion.errors import SettingsError
 from clarion_gateway.auth import ApiKeys, new_key, parse_keys, require_keys
+from clarion_gateway.problems import Problem
 
 DIGEST = hashlib.sha256(b"secret").hexdigest()
 
@@ -120,7 +121,8 @@ def test_on_a_network_keys_are_needed(host: str) -> None:
     assert require_keys(ApiKeys({"shop": DIGEST}), host=host, auth="keys").required
 
 
-def test_auth_off_ignores_keys() -> None:
+def test_keys_that_are_set_are_asked_for_even_with_auth_off() -> None:
     keys = require_keys(ApiKeys({"shop": DIGEST}), host="127.0.0.1", auth="off")
 
-    assert keys.producer(None) == "anonymous"
+    with pytest.raises(Problem):
+        keys.producer(None)

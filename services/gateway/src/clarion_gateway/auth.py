@@ -71,11 +71,10 @@ def parse_keys(text: str) -> ApiKeys:
 def require_keys(keys: ApiKeys, *, host: str, auth: str) -> ApiKeys:
     """Return the keys to ask for, given where the gateway listens.
 
-    Raises `SettingsError` when anyone on the network could send without a key.
+    Keys that are set are asked for, whatever `auth` says. Raises `SettingsError` when there are
+    none, anyone on the network could send, and nobody said that this is meant (`off`).
     """
-    if auth == "off":
-        return ApiKeys({})
-    if not keys.required and not _is_loopback(host):
+    if not keys.required and auth != "off" and not _is_loopback(host):
         raise SettingsError(
             f"API_KEYS: set at least one key to listen on {host}; {_HOW}, or set AUTH=off"
         )

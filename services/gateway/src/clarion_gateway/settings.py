@@ -18,7 +18,7 @@ class GatewaySettings(CommonSettings):
         SecretStr(""), description="`name:sha256` of each API key, with commas or spaces between"
     )
     auth: Literal["keys", "off"] = Field(
-        "keys", description="`off` lets everyone send who can reach the port"
+        "keys", description="`off` lets it start on a network without any key"
     )
     workers: str = Field(
         "email=http://email:3002,whatsapp=http://whatsapp:3002,push=http://push:3002",
