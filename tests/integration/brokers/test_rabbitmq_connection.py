@@ -133,6 +133,25 @@ async def test_a_cancelled_consumer_stays_cancelled_after_a_reconnect(
     assert (consumer.active, later.active, len(inbox)) == (False, True, 0)
 
 
+async def test_a_cancelled_consumer_leaves_no_channel_behind(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ
+) -> None:
+    broker = await harness.open()
+
+    for body in (b"first", b"second", b"third"):
+        inbox = Inbox()
+        consumer = await broker.consume(LANE, inbox, prefetch=1)
+        await broker.publish(LANE, body, {})
+        assert (await inbox.next()).body == b"first"
+        await consumer.cancel()
+
+    listing = ("-q", "--no-table-headers", "list_channels", "connection")
+    while True:
+        channels = await asyncio.to_thread(rabbitmq.ctl, *listing)
+        if len(channels.splitlines()) == 1:  # the one to publish on
+            break
+
+
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_everything_confirmed_outlives_the_broker(
     harness: RabbitMQHarness, rabbitmq: RabbitMQ, end: str

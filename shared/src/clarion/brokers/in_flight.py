@@ -55,11 +55,14 @@ class InFlight:
         self._closing = False
         self._running: dict[asyncio.Task[None], _InFlightDelivery] = {}
         self._held: set[_InFlightDelivery] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def hand_out(self, original: Original) -> None:
         """Start the handler on a message in a task of its own."""
         delivery = _InFlightDelivery(self, original)
         self._held.add(delivery)
+        self._empty.clear()
         task = asyncio.create_task(self._run(delivery))
         self._running[task] = delivery
         task.add_done_callback(self._running.pop)
@@ -67,10 +70,13 @@ class InFlight:
     def release(self, delivery: _InFlightDelivery) -> None:
         """Forget a delivery that is settled."""
         self._held.discard(delivery)
+        if not self._held:
+            self._empty.set()
 
     def forget_lost(self) -> None:
         """Forget what the broker will deliver again."""
-        self._held = {each for each in self._held if not each.original.lost}
+        for delivery in [each for each in self._held if each.original.lost]:
+            self.release(delivery)
 
     def held_since(self) -> Iterator[float]:
         """Yield when each unsettled message entered its lane, in seconds since 1970."""
@@ -82,6 +88,10 @@ class InFlight:
         running = {delivery for task, delivery in self._running.items() if not task.done()}
         for delivery in self._held - running:
             await self._give_back(delivery)
+
+    async def drained(self) -> None:
+        """Return once everything handed out was settled or given back."""
+        await self._empty.wait()
 
     async def stop(self) -> None:
         """Cancel the running handlers; the broker takes back what they held."""
@@ -100,8 +110,10 @@ class InFlight:
             await self._give_back(delivery)
 
     async def _give_back(self, delivery: _InFlightDelivery) -> None:
-        self.release(delivery)
-        await delivery.original.give_back()
+        if not delivery.settled:
+            delivery.settled = True
+            await delivery.original.give_back()
+            self.release(delivery)
 
 
 class _InFlightDelivery(Delivery):
@@ -115,7 +127,7 @@ class _InFlightDelivery(Delivery):
         self.original = original
         self.queued_at = _queued_at(original)
         self._in_flight = in_flight
-        self._settled = False
+        self.settled = False
 
     async def ack(self) -> None:
         """Settle it as done; when its channel is gone nothing happens and it comes again."""
@@ -168,12 +180,12 @@ class _InFlightDelivery(Delivery):
         await self._finish()
 
     async def _finish(self) -> None:
-        self._settled = True
-        self._in_flight.release(self)
+        self.settled = True
         await self.original.ack()
+        self._in_flight.release(self)
 
     def _once(self) -> None:
-        if self._settled:
+        if self.settled:
             raise RuntimeError("this delivery was settled before")
 
 

@@ -13,6 +13,7 @@ from aio_pika.abc import (
     AbstractChannel,
     AbstractIncomingMessage,
     AbstractQueue,
+    AbstractRobustChannel,
     AbstractRobustConnection,
 )
 from aio_pika.exceptions import (
@@ -88,10 +89,16 @@ class RabbitMQBroker(Broker):
         if self._consuming is None:
             raise BrokerUnavailable(f"not connected to {self._address}")
         consumer = _RabbitMQConsumer(InFlight(lane, handler, self._send))
-        async with _within(TIMEOUT, f"consume {lane.routing_key}"):
-            await self._consuming.ready()
-            await consumer.start(self._consuming, prefetch)
+        self._consumers = [each for each in self._consumers if not each.finished]
         self._consumers.append(consumer)
+        try:
+            async with _within(TIMEOUT, f"consume {lane.routing_key}"):
+                await self._consuming.ready()
+                await consumer.start(self._consuming, prefetch)
+        except BaseException:
+            # else a reconnect might complete what the caller believes has failed
+            await consumer.cancel()
+            raise
         return consumer
 
     async def backlog(self) -> Backlog:
@@ -203,13 +210,15 @@ class _RabbitMQConsumer(Consumer):
         self.held_since = in_flight.held_since
         self._in_flight = in_flight
         self._cancelled = False
+        self._robust: AbstractRobustChannel | None = None
         self._queue: AbstractQueue | None = None
         self._tag = ""
         self._channel: PlainChannel | None = None
+        self._leaving: asyncio.Task[None] | None = None
 
     async def start(self, connection: AbstractRobustConnection, prefetch: int) -> None:
         """Begin to consume. Raises `TopologyMismatch` when there is no such queue."""
-        channel = connection.channel(publisher_confirms=False)
+        self._robust = channel = connection.channel(publisher_confirms=False)
         await channel.initialize()
         channel.reopen_callbacks.add(self._reopened)
         await channel.set_qos(prefetch)
@@ -241,11 +250,27 @@ class _RabbitMQConsumer(Consumer):
                 async with _within(patience, f"cancel {self.lane.routing_key}"):
                     await self._queue.cancel(self._tag)
         await self._in_flight.wind_down()
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave())
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was cancelled and everything that it had handed out is settled."""
+        return self._leaving is not None and self._leaving.done()
 
     async def stop(self) -> None:
         """Take nothing more and cancel the running handlers."""
         self._cancelled = True
         await self._in_flight.stop()
+        if self._leaving is not None:
+            self._leaving.cancel()
+
+    async def _leave(self) -> None:
+        await self._in_flight.drained()
+        if self._robust is not None:
+            with contextlib.suppress(BrokerUnavailable):
+                async with _within(TIMEOUT, "close a channel"):
+                    await self._robust.close()
 
     async def _reopened(self, channel: AbstractChannel | None, *_: object) -> None:
         self._in_flight.forget_lost()
