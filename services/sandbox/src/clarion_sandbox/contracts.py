@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,8 @@ class Contracts:
         `request` is the JSON document, or for Twilio the form's fields as text, and as a list of
         texts where a field repeats. Each violation reads `path: what is wrong`.
         """
-        errors = self._validators[provider].iter_errors(request)
-        return list(dict.fromkeys(_say(error) for error in sorted(errors, key=_path)))
+        errors = sorted(self._validators[provider].iter_errors(request), key=_path)
+        return list(dict.fromkeys(violation for error in errors for violation in _say(error)))
 
 
 def _load(directory: Path, name: str) -> Schema:
@@ -57,14 +57,23 @@ def _load(directory: Path, name: str) -> Schema:
     return source.schema(document)
 
 
-def _path(error: ValidationError) -> str:
-    return ".".join(map(str, error.absolute_path))
+def _path(error: ValidationError, *more: str) -> str:
+    return ".".join(map(str, (*error.absolute_path, *more))) or "request"
 
 
-def _say(error: ValidationError) -> str:
+def _say(error: ValidationError) -> Iterator[str]:
     schema = error.schema if isinstance(error.schema, Mapping) else {}
-    text = str(schema.get(MESSAGE, error.message))
-    return f"{_path(error)}: {text[:MAX_TEXT]}"
+    given: Any = error.instance
+    if error.validator == "required":
+        for name in schema["required"]:
+            if name not in given:
+                yield f"{_path(error, name)}: is required"
+    elif error.validator == "additionalProperties":
+        for name in given:
+            if name not in schema.get("properties", {}):
+                yield f"{_path(error, name)}: is not a field of this API"
+    else:
+        yield f"{_path(error)}: {str(schema.get(MESSAGE, error.message))[:MAX_TEXT]}"
 
 
 def _formats() -> FormatChecker:

@@ -99,8 +99,11 @@ def routes() -> list[Route | Mount]:
 def _line(sandbox: Sandbox, message: Message) -> dict[str, Any]:
     record = sandbox.calls.get(message.recipient.notification_id or "")
     content = message.content
-    title = content.get("subject") or content.get("title") or content.get("content_sid")
+    title = content.get("subject") or content.get("title")
     preview = content.get("text") or content.get("body") or ""
+    if content.get("content_sid"):
+        title = f"Template {content['content_sid']}"
+        preview = ", ".join(map(str, (content["content_variables"] or {}).values()))
     return {
         **message.summary(),
         "from": _sender(content.get("from")),
