@@ -43,7 +43,7 @@ class ScriptedProvider:
 
     name = "scripted"
 
-    def __init__(self, *answers: SendError) -> None:
+    def __init__(self, *answers: Exception) -> None:
         self.answers = list(answers)
         self.calls: list[tuple[Mapping[str, str], Attempt]] = []
         self.called = asyncio.Event()
@@ -311,6 +311,48 @@ async def test_a_crashed_attempt_is_told_of_and_tried_again(system: System) -> N
         (Status.SENT, None),
     ]
     assert provider.calls[0][1].number == 2
+
+
+async def test_a_provider_that_breaks_is_in_doubt_and_comes_to_an_end(system: System) -> None:
+    provider = ScriptedProvider(*[ValueError("a bug") for _ in range(9)])
+    await system.work(provider, attempts=1)
+
+    history = await system.until(await system.send(), Status.FAILED)
+
+    assert len(provider.calls) == 2
+    assert [attempt.status for attempt in history.attempts] == [Status.IN_DOUBT, Status.FAILED]
+    assert history.attempts[0].provider_text == "unexpected ValueError"
+
+
+async def test_a_notification_that_keeps_killing_workers_comes_to_an_end(system: System) -> None:
+    notification = await system.accept()
+    provider = ScriptedProvider()
+    await system.work(provider, attempts=0)
+    dead = await system.store.claim(notification.notification_id, worker="gone", lease=0.001)
+
+    await system.publish(notification)
+    history = await system.until(notification.notification_id, Status.FAILED)
+
+    assert dead.attempt == 1
+    assert not provider.calls
+    assert history.record.reason is Reason.CRASHED
+    assert system.broker.dead_letters(Channel.EMAIL)[0].reason == Reason.CRASHED
+
+
+async def test_a_message_that_meets_an_unexpected_error_is_kept(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*arguments: object, **options: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(system.store, "claim", broken)
+    worker = await system.work(ScriptedProvider())
+
+    await system.send()
+    await until(lambda: bool(system.broker._delayed))
+
+    assert worker.in_flight == 0
+    assert not system.broker.dead_letters(Channel.EMAIL)
 
 
 async def test_an_event_of_another_producer_is_stored_and_sent_once(system: System) -> None:

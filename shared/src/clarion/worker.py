@@ -21,6 +21,7 @@ from loguru import logger
 from clarion import metrics
 from clarion.brokers.base import Broker, Consumer, Delivery
 from clarion.errors import (
+    Ambiguous,
     BrokerUnavailable,
     InvalidEvent,
     MessageIdConflict,
@@ -44,6 +45,9 @@ ResultT = TypeVar("ResultT")
 Compose = Callable[[Notification, Mapping[str, str]], MessageT]
 """Makes a channel's message of a notification and its rendered parts; raises `BadMessage` or
 `BadRecipient`."""
+
+UNEXPECTED_SECONDS = 30.0
+"""The wait of a message that met an error that nobody thought of; it is kept, never dropped."""
 
 BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
@@ -156,6 +160,9 @@ class Worker(Generic[MessageT]):
         metrics.IN_FLIGHT.labels(self.channel).inc()
         try:
             await self._settle(delivery, await self._deliver(delivery))
+        except Exception:  # noqa: BLE001  unsettled, it would hold its place for half an hour
+            logger.bind(lane=delivery.lane.routing_key).exception("a message could not be handled")
+            await self._settle(delivery, Settlement(delay=UNEXPECTED_SECONDS))
         finally:
             metrics.IN_FLIGHT.labels(self.channel).dec()
             self._in_flight -= 1
@@ -175,9 +182,11 @@ class Worker(Generic[MessageT]):
         except _GivenUp as error:
             return await self._give_up(notification, error)
         claim = await self._claim(notification)
-        if claim.verdict is Verdict.CLAIMED:
-            return await self._attempt(notification, message, claim)
-        return self._without_claim(notification, claim)
+        if claim.verdict is not Verdict.CLAIMED:
+            return self._without_claim(notification, claim)
+        if self._policy.next_delay(claim.failures) is None:
+            return await self._stop_crashing(notification, claim)
+        return await self._attempt(notification, message, claim)
 
     async def _identify(self, delivery: Delivery) -> Notification:
         """Return the notification, stored: another producer's event gets its row here."""
@@ -240,11 +249,30 @@ class Worker(Generic[MessageT]):
             answer = await self._provider.send(message, attempt)
         except SendError as error:
             answer = error
+        except Exception as error:  # noqa: BLE001  a provider's bug must not hold its message for ever
+            logger.bind(notification_id=attempt.notification_id).exception("the provider broke")
+            # how far the call got is not known
+            answer = Ambiguous(f"unexpected {type(error).__name__}", code="unexpected")
         duration_ms = (time.perf_counter() - started) * 1000
         outcome = judge(
             answer, attempt, claim.failures, self._policy, self._provider.name, duration_ms
         )
         self._observe_provider(answer)
+        await self._patiently(lambda: self._store.record(outcome))
+        return self._conclude(outcome)
+
+    async def _stop_crashing(self, notification: Notification, claim: Claim) -> Settlement:
+        """Fail a notification whose attempts were all spent, the last ones by dying workers."""
+        outcome = Outcome(
+            notification.notification_id,
+            claim.attempt,
+            Status.FAILED,
+            self._provider.name,
+            0.0,
+            spent=False,
+            reason=Reason.CRASHED,
+            provider_text="every attempt was spent; the provider was not called again",
+        )
         await self._patiently(lambda: self._store.record(outcome))
         return self._conclude(outcome)
 
