@@ -21,7 +21,7 @@ def test_a_stored_notification_is_read_back() -> None:
     notification = Notification(
         **EVENT,
         notification_id="notif_1",
-        recipient="ann@example.com",  # type: ignore[arg-type]
+        recipient="ann@example.com",
     )
 
     decoded = decode(notification.to_bytes(), Channel.EMAIL)

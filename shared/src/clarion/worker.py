@@ -10,16 +10,16 @@ the claim then absorbs, and never loses it.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from loguru import logger
 
 from clarion import metrics
-from clarion.brokers.base import Broker, Consumer, Delivery
+from clarion.brokers.base import Broker, Delivery
+from clarion.consumption import Consumption
 from clarion.errors import (
     Ambiguous,
     BrokerUnavailable,
@@ -32,8 +32,9 @@ from clarion.errors import (
     TemplateError,
 )
 from clarion.messages import decode
-from clarion.notification import Channel, Lane, Notification, Priority, Reason, Status
+from clarion.notification import Channel, Notification, Priority, Reason, Status
 from clarion.outcomes import judge
+from clarion.patience import patiently
 from clarion.provider import Attempt, Provider, SentMessage
 from clarion.retry import RetryPolicy
 from clarion.store.base import Claim, Intake, Outcome, Store, Verdict
@@ -48,8 +49,6 @@ Compose = Callable[[Notification, Mapping[str, str]], MessageT]
 
 UNEXPECTED_SECONDS = 30.0
 """The wait of a message that met an error that nobody thought of; it is kept, never dropped."""
-
-BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,45 +91,31 @@ class Worker(Generic[MessageT]):
     ) -> None:
         self.channel = channel
         self.name = name
-        self._broker = broker
         self._store = store
         self._templates = templates
         self._make_message = compose
         self._provider = provider
         self._policy = policy
-        self._prefetch = prefetch
         self._lease = lease
         self._pause_seconds = pause
-        self._consumers: list[Consumer] = []
+        self._consumption = Consumption(broker, channel, prefetch, self.handle)
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._stopping = False
-        self._resume: asyncio.TimerHandle | None = None
-        self._resumed_at = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
         self.trouble: str | None = None
 
     # -- running ---------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Take messages from every lane of the channel. Raises `BrokerUnavailable`."""
-        self._consumers = [
-            await self._broker.consume(
-                Lane(self.channel, priority), self.handle, prefetch=self._prefetch[priority]
-            )
-            for priority in Priority
-        ]
+        await self._consumption.start()
 
     async def stop(self, grace: float) -> None:
         """Take no more messages, and wait `grace` seconds for those in flight.
 
         What is then left unsettled the broker delivers again.
         """
-        self._stopping = True
-        if self._resume is not None:
-            self._resume.cancel()
-        await self._cancel_consumers()
+        await self._consumption.stop()
         try:
             await asyncio.wait_for(self._idle.wait(), grace)
         except TimeoutError:
@@ -139,12 +124,12 @@ class Worker(Generic[MessageT]):
     @property
     def consuming(self) -> bool:
         """Whether the broker is delivering every lane to this worker now."""
-        return bool(self._consumers) and all(consumer.active for consumer in self._consumers)
+        return self._consumption.active
 
     @property
     def paused(self) -> bool:
         """Whether it waits for an operator to mend the provider's settings."""
-        return time.monotonic() < self._resumed_at
+        return self._consumption.pause_left > 0
 
     @property
     def in_flight(self) -> int:
@@ -170,8 +155,8 @@ class Worker(Generic[MessageT]):
                 self._idle.set()
 
     async def _deliver(self, delivery: Delivery) -> Settlement:
-        if self.paused:
-            return Settlement(delay=self._resumed_at - time.monotonic())
+        if pause_left := self._consumption.pause_left:
+            return Settlement(delay=pause_left)
         try:
             notification = await self._identify(delivery)
         except (InvalidEvent, MessageIdConflict, RowRefused) as error:
@@ -333,32 +318,20 @@ class Worker(Generic[MessageT]):
 
     async def _settle(self, delivery: Delivery, settlement: Settlement) -> None:
         """Settle it, waiting for the broker as long as it takes: the outcome is on record."""
-        for wait in _backoff():
-            try:
-                if settlement.reason is not None:
-                    await delivery.dead_letter(settlement.reason, settlement.detail)
-                elif settlement.delay is not None:
-                    await delivery.retry(settlement.delay)
-                else:
-                    await delivery.ack()
-            except BrokerUnavailable as error:
-                logger.warning("cannot settle yet: {}", error)
-                await asyncio.sleep(wait)
+
+        async def settle() -> None:
+            if settlement.reason is not None:
+                await delivery.dead_letter(settlement.reason, settlement.detail)
+            elif settlement.delay is not None:
+                await delivery.retry(settlement.delay)
             else:
-                return
+                await delivery.ack()
+
+        await patiently(settle, BrokerUnavailable, "settling a message")
 
     async def _patiently(self, write: Callable[[], Awaitable[ResultT]]) -> ResultT:
-        """Return what the store answers, waiting for the database as long as it takes.
-
-        The message stays unsettled meanwhile: a provider's answer is never thrown away.
-        """
-        for wait in _backoff():
-            try:
-                return await write()
-            except StoreUnavailable as error:
-                logger.warning("waiting for the database: {}", error)
-                await asyncio.sleep(wait)
-        raise AssertionError("the backoff never ends")
+        # the message stays unsettled meanwhile: a provider's answer is never thrown away
+        return await patiently(write, StoreUnavailable, "writing to the store")
 
     # -- a provider that is set up wrong ---------------------------------------------------------
 
@@ -367,42 +340,7 @@ class Worker(Generic[MessageT]):
             self.trouble = None
         elif isinstance(answer, Misconfigured):
             self.trouble = str(answer)
-            if not self.paused and not self._stopping:
-                self._pause()
-
-    def _pause(self) -> None:
-        """Stop consuming for a while: every call would fail, and providers block who insists."""
-        logger.error("channel paused for {} s: {}", self._pause_seconds, self.trouble)
-        self._resumed_at = time.monotonic() + self._pause_seconds
-        self._spawn(self._cancel_consumers())
-        self._resume = asyncio.get_running_loop().call_later(
-            self._pause_seconds, lambda: self._spawn(self._resume_consuming())
-        )
-
-    async def _cancel_consumers(self) -> None:
-        consumers, self._consumers = self._consumers, []
-        for consumer in consumers:
-            await consumer.cancel()
-
-    async def _resume_consuming(self) -> None:
-        for wait in _backoff():
-            if self._stopping:
-                return
-            try:
-                await self.start()
-            except BrokerUnavailable as error:
-                logger.warning("cannot resume yet: {}", error)
-                await self._cancel_consumers()
-                await asyncio.sleep(wait)
-            else:
-                return
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-def _backoff() -> Iterator[float]:
-    yield from BACKOFF_SECONDS
-    yield from itertools.repeat(BACKOFF_SECONDS[-1])
+            if not self.paused:
+                # every call would fail, and providers block who insists
+                logger.error("channel paused for {} s: {}", self._pause_seconds, self.trouble)
+                self._consumption.pause(self._pause_seconds)
