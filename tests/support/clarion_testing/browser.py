@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -25,9 +26,10 @@ ARGUMENTS = [
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     """A headless browser of this test's own."""
+    executable = chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=chromium(), args=ARGUMENTS, headless=True
+            executable_path=executable, args=ARGUMENTS, headless=True
         )
         yield browser
         await browser.close()
@@ -35,15 +37,26 @@ async def browser() -> AsyncIterator[Browser]:
 
 @cache
 def chromium() -> str:
-    """Return the path of Chromium; install Debian's where this process may. Fails otherwise."""
-    found = _find()
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for command in (["apt-get", "update"], ["apt-get", "install", "-y", "chromium"]):
+    """Return the path of Chromium; install what is missing if this process may, else fail."""
+    missing = _missing()
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in (["apt-get", "update"], ["apt-get", "install", "-y", *missing]):
             subprocess.run(command, check=True, capture_output=True, timeout=900)
-        found = _find()
-    if found is None:
-        pytest.fail("no chromium or chromium-browser on the PATH: install one", pytrace=False)
+        missing = _missing()
+    found = _find()
+    if missing or found is None:
+        pytest.fail(f"the tests of pages need {' and '.join(missing)}: install it", pytrace=False)
     return found
+
+
+def _missing() -> list[str]:
+    missing = [] if _find() else ["chromium"]
+    try:
+        # the program that drives the browser is linked against it; small systems lack it
+        ctypes.CDLL("libatomic.so.1")
+    except OSError:
+        missing.append("libatomic1")
+    return missing
 
 
 def _find() -> str | None:
