@@ -468,6 +468,27 @@ async def test_an_outcome_waits_for_the_database(
     assert not refusals
 
 
+async def test_a_message_that_the_broker_lost_sight_of_comes_again_and_is_absorbed(
+    system: System,
+) -> None:
+    provider = ScriptedProvider()
+    provider.gate.clear()
+    worker = await system.work(provider)
+    notification = await system.accept()
+    await system.publish(notification)
+    await provider.called.wait()
+
+    system.broker._open = False  # what was handed out cannot be settled any more
+    provider.gate.set()
+    await system.until(notification.notification_id, Status.SENT)
+    await system.broker.close()
+    await system.broker.connect()
+    await worker.start()
+    await until(lambda: _nothing_waits(system))
+
+    assert len(provider.calls) == 1
+
+
 async def test_a_stop_finishes_what_is_in_flight_and_takes_nothing_more(system: System) -> None:
     provider = ScriptedProvider()
     provider.gate.clear()

@@ -27,6 +27,8 @@ def configure(service: str, level: str = "INFO", stream: TextIO = sys.stdout) ->
 
     logger.add(write, level=level, format="{message}", backtrace=False, diagnose=False)
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+    # one error a second for as long as the broker is away; health and our own lines say it once
+    logging.getLogger("aiormq.connection").setLevel(logging.CRITICAL)
 
 
 def mask(address: str) -> str:

@@ -317,17 +317,16 @@ class Worker(Generic[MessageT]):
         return Settlement(reason=reason, detail=detail)
 
     async def _settle(self, delivery: Delivery, settlement: Settlement) -> None:
-        """Settle it, waiting for the broker as long as it takes: the outcome is on record."""
-
-        async def settle() -> None:
+        try:
             if settlement.reason is not None:
                 await delivery.dead_letter(settlement.reason, settlement.detail)
             elif settlement.delay is not None:
                 await delivery.retry(settlement.delay)
             else:
                 await delivery.ack()
-
-        await patiently(settle, BrokerUnavailable, "settling a message")
+        except BrokerUnavailable as error:
+            # it comes again by itself, and its row says how far it got
+            logger.bind(error=str(error)).warning("a message was not settled")
 
     async def _patiently(self, write: Callable[[], Awaitable[ResultT]]) -> ResultT:
         # the message stays unsettled meanwhile: a provider's answer is never thrown away
