@@ -5,7 +5,7 @@ import pytest
 
 from clarion_testing.manifests import Build
 
-CUSTOM = {"ScaledObject"}
+CUSTOM = {"ScaledObject", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
 
 
 @pytest.mark.parametrize("version", ["1.27", "1.37"])
