@@ -1,0 +1,84 @@
+"""An HTTP client that costs next to nothing: prebuilt requests over kept connections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Iterator
+
+from benchmarks.servers import within
+
+
+def event() -> dict[str, object]:
+    """Return an email event that the gateway accepts."""
+    return {
+        "message_id": uuid.uuid4().hex,
+        "target_user_id": "user_1",
+        "channel": "email",
+        "template_id": "welcome",
+        "payload": {"user_name": "Ann", "email": "ann@example.com"},
+    }
+
+
+def single() -> bytes:
+    """Return a request with one event."""
+    return _request("/v1/notifications", event())
+
+
+def batch(size: int) -> bytes:
+    """Return a request with several events."""
+    return _request("/v1/notifications/batch", {"notifications": [event() for _ in range(size)]})
+
+
+def _request(path: str, body: object) -> bytes:
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
+
+
+async def post(port: int, requests: list[bytes], connections: int) -> None:
+    """Send them all and return once each is answered 202. Raises `RuntimeError` otherwise."""
+    waiting = iter(requests)
+    async with asyncio.timeout(120):
+        await asyncio.gather(*(_post_in_turn(port, waiting) for _ in range(connections)))
+
+
+async def _post_in_turn(port: int, requests: Iterator[bytes]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+    for request in requests:
+        writer.write(request)
+        status, body = await _answer(reader)
+        if status != 202:
+            raise RuntimeError(f"answered {status}: {body[:500]!r}")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def get(port: int, path: str) -> bytes:
+    """Return what is at a path."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+    _, body = await _answer(reader)
+    writer.close()
+    await writer.wait_closed()
+    return body
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+    return int(head[9:12]), await reader.readexactly(length)
+
+
+async def serves(port: int) -> None:
+    """Return once something answers HTTP there."""
+
+    async def answered() -> bool:
+        try:
+            await get(port, "/health/live")
+        except OSError:
+            return False
+        return True
+
+    await within(30, answered, every=0.05)
