@@ -13,6 +13,7 @@ from loguru import logger
 
 from clarion.brokers.base import Broker
 from clarion.brokers.memory import MemoryBroker
+from clarion.errors import SettingsError
 from clarion.notification import Channel
 from clarion.ops import WorkerHealth
 from clarion.provider import HttpTransport
@@ -43,7 +44,7 @@ async def running(
     settings: StandaloneSettings, gateway: socket.socket, sandbox: socket.socket
 ) -> AsyncIterator[None]:
     """Run the whole system on two listening sockets while the block runs; then drain and stop."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    _make_data_dir(settings)
     await asyncio.to_thread(migrate, settings.store_url)
     async with contextlib.AsyncExitStack() as stack:
         store = open_store(settings.store_url)
@@ -65,6 +66,16 @@ async def running(
         app = _gateway(settings, store, broker, keys, workers)
         await stack.enter_async_context(serving(_config(app), gateway))
         yield
+
+
+def _make_data_dir(settings: StandaloneSettings) -> None:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"DATA_DIR: cannot make {settings.data_dir} ({error.strerror}); name a folder that "
+            "can be written"
+        ) from error
 
 
 def _workers(

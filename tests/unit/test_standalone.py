@@ -1,0 +1,137 @@
+"""Standalone: the process that `make run` starts."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clarion.runner import listen
+
+ROOT = Path(__file__).parents[2]
+
+
+class Standalone:
+    """The process, on ports and data of its own."""
+
+    def __init__(self, data: Path) -> None:
+        self.environment = os.environ | {
+            "PORT": str(_free_port()),
+            "SANDBOX_PORT": str(_free_port()),
+            "DATA_DIR": str(data),
+            "RETRY_DELAY_MS": "1000",
+        }
+
+    async def start(self, **settings: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "clarion_standalone",
+            cwd=ROOT,
+            env=self.environment | settings,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def ready(self, process: asyncio.subprocess.Process) -> None:
+        """Return once it has said how to use it."""
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            while b"Ctrl-C stops it" not in await process.stdout.readline():
+                assert process.returncode is None
+
+    async def ask(self, method: str, path: str, body: object = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.environment['PORT']}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+            headers={"Content-Type": "application/json"},
+        )
+        return json.loads(
+            await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=10).read())
+        )
+
+
+def _free_port() -> int:
+    with listen("127.0.0.1", 0) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def standalone(tmp_path: Path) -> Standalone:
+    return Standalone(tmp_path / "data")
+
+
+async def stop(process: asyncio.subprocess.Process) -> str:
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(30):
+        _, errors = await process.communicate()
+    return errors.decode()
+
+
+async def test_what_a_restart_interrupts_goes_on_and_comes_to_an_end(
+    standalone: Standalone,
+) -> None:
+    process = await standalone.start()
+    await standalone.ready(process)
+    event = {
+        "message_id": "m1",
+        "target_user_id": "u1",
+        "channel": "email",
+        "template_id": "welcome",
+        "payload": {"user_name": "Ann", "email": "flaky@sandbox.test"},
+    }
+    answer = await standalone.ask("POST", "/v1/notifications", event)
+    path = f"/v1/notifications/{answer['notifications'][0]['notification_id']}"
+    deadline = time.monotonic() + 30
+    while (await standalone.ask("GET", path))["status"] != "retrying":
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+    errors = await stop(process)
+    process = await standalone.start()
+    await standalone.ready(process)
+    while (end := await standalone.ask("GET", path))["status"] != "sent":
+        assert time.monotonic() < deadline + 30
+        await asyncio.sleep(0.1)
+    await stop(process)
+
+    assert errors == ""
+    assert end["attempts"][0]["status"] == "retrying"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "http"), ("DATA_DIR", "/proc/nowhere"), ("TEMPLATES_DIR", "/nowhere")],
+)
+async def test_a_wrong_setting_stops_the_start_with_one_line(
+    standalone: Standalone, name: str, value: str
+) -> None:
+    process = await standalone.start(**{name: value})
+    async with asyncio.timeout(60):
+        _, errors = await process.communicate()
+
+    assert process.returncode == 1
+    assert errors.decode().startswith(f"clarion: {name}: ")
+    assert errors.decode().count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["PORT", "SANDBOX_PORT"])
+async def test_a_taken_port_stops_the_start_with_one_line(
+    standalone: Standalone, name: str
+) -> None:
+    with listen("127.0.0.1", 0) as taken:
+        process = await standalone.start(**{name: str(taken.getsockname()[1])})
+        async with asyncio.timeout(60):
+            _, errors = await process.communicate()
+
+    assert process.returncode == 1
+    assert errors.decode().startswith(f"clarion: {name}: cannot listen on 127.0.0.1:")
+    assert errors.decode().count("\n") == 1
