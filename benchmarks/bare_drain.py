@@ -37,6 +37,8 @@ class Acknowledger:
     def __init__(self) -> None:
         self._open: dict[int, AbstractIncomingMessage] = {}
         self._done: set[int] = set()
+        # in turn: an earlier tag acknowledged after a later one makes the broker close the channel
+        self._turn = asyncio.Lock()
 
     def took(self, message: AbstractIncomingMessage) -> None:
         """Remember a delivery; they come in the order of their tags."""
@@ -45,12 +47,13 @@ class Acknowledger:
     async def finished(self, message: AbstractIncomingMessage) -> None:
         """Acknowledge all that is finished from the oldest on, with one frame."""
         self._done.add(message.delivery_tag or 0)
-        last = None
-        while self._open and (tag := next(iter(self._open))) in self._done:
-            last = self._open.pop(tag)
-            self._done.discard(tag)
-        if last is not None:
-            await last.ack(multiple=True)
+        async with self._turn:
+            last = None
+            while self._open and (tag := next(iter(self._open))) in self._done:
+                last = self._open.pop(tag)
+                self._done.discard(tag)
+            if last is not None:
+                await last.ack(multiple=True)
 
 
 async def _drain(broker: str, queue_name: str, provider: str) -> None:
