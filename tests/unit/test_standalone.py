@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from clarion.runner import listen
+from clarion_standalone.system import url_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,7 +110,13 @@ async def test_what_a_restart_interrupts_goes_on_and_comes_to_an_end(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "http"), ("DATA_DIR", "/proc/nowhere"), ("TEMPLATES_DIR", "/nowhere")],
+    [
+        ("PORT", "http"),
+        ("DATA_DIR", "/proc/nowhere"),
+        ("TEMPLATES_DIR", "/nowhere"),
+        ("RETRY_ATTEMPTS", "many"),
+        ("EMAIL_FROM", "nobody"),
+    ],
 )
 async def test_a_wrong_setting_stops_the_start_with_one_line(
     standalone: Standalone, name: str, value: str
@@ -135,3 +142,55 @@ async def test_a_taken_port_stops_the_start_with_one_line(
     assert process.returncode == 1
     assert errors.decode().startswith(f"clarion: {name}: cannot listen on 127.0.0.1:")
     assert errors.decode().count("\n") == 1
+
+
+async def test_without_keys_it_does_not_listen_for_the_whole_network(
+    standalone: Standalone,
+) -> None:
+    process = await standalone.start(HOST="0.0.0.0")  # noqa: S104  what is refused
+    async with asyncio.timeout(60):
+        _, errors = await process.communicate()
+
+    assert process.returncode == 1
+    assert errors.decode().startswith(
+        "clarion: API_KEYS: set at least one key to listen on 0.0.0.0"
+    )
+
+
+def test_an_ipv6_address_is_told_in_brackets() -> None:
+    with listen("::1", 0) as listener:
+        url = url_of(listener)
+
+        assert url == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+async def test_channels_that_hang_are_drained_at_the_same_time(standalone: Standalone) -> None:
+    # longer than one drain, shorter than two: a second one in turn would find nothing in flight
+    standalone.environment["PROVIDER_TIMEOUT_SECONDS"] = "7.5"
+    process = await standalone.start()
+    await standalone.ready(process)
+    event = {
+        "message_id": "m1",
+        "target_user_id": "u1",
+        "channels": ["email", "whatsapp", "push"],
+        "template_id": "welcome",
+        "payload": {
+            "user_name": "Ann",
+            "email": "hang@sandbox.test",
+            "phone": "+15005550014",
+            "device_token": "sandbox-hang",
+        },
+    }
+    accepted = (await standalone.ask("POST", "/v1/notifications", event))["notifications"]
+    deadline = time.monotonic() + 30
+    for each in accepted:
+        path = f"/v1/notifications/{each['notification_id']}"
+        while (await standalone.ask("GET", path))["status"] != "sending":
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(30):
+        output, _ = await process.communicate()
+
+    assert output.count(b"stopping with 1 messages in flight") == 3

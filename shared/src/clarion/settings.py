@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
@@ -85,8 +85,8 @@ class WorkerSettings(CommonSettings):
         )
 
 
-def load(settings_class: type[SettingsT]) -> SettingsT:
-    """Return the settings of this process.
+def load(settings_class: type[SettingsT], **given: Any) -> SettingsT:
+    """Return the settings of this process; those in `given` are not asked of its environment.
 
     `SECRETS_DIR` (default `/run/secrets`, if there) may hold one file per setting. Raises
     `SettingsError` with one line that names each wrong variable and how to mend it.
@@ -94,7 +94,7 @@ def load(settings_class: type[SettingsT]) -> SettingsT:
     secrets = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
     try:
         # the model's own defaults fill what the environment leaves out
-        return settings_class(_secrets_dir=secrets if secrets.is_dir() else None)
+        return settings_class(_secrets_dir=secrets if secrets.is_dir() else None, **given)
     except ValidationError as error:
         raise SettingsError("; ".join(map(_say, error.errors()))) from error
 

@@ -13,17 +13,17 @@ from clarion.errors import ClarionError
 from clarion.runner import listen
 from clarion.settings import load
 from clarion_standalone.settings import StandaloneSettings
-from clarion_standalone.system import running
+from clarion_standalone.system import running, url_of
 
 WELCOME = """\
 Clarion runs on its own: memory broker, SQLite in {data}, every provider a sandbox.
 
-  gateway   http://{host}:{port}   the API is at /docs, health at /health
-  inbox     http://{host}:{sandbox_port}   what the recipients see; it lists addresses that fail
+  gateway   {gateway}   the API is at /docs, health at /health
+  inbox     {sandbox}   what the recipients see; it lists addresses that fail
 
 Send one:
 
-  curl -s http://{host}:{port}/v1/notifications -H 'Content-Type: application/json' \\
+  curl -s {gateway}/v1/notifications -H 'Content-Type: application/json' \\
     -d '{{"message_id": "first-1", "target_user_id": "user_1", "channel": "email", \
 "template_id": "welcome", "payload": {{"user_name": "Ann", "email": "ann@example.com"}}}}'
 
@@ -51,9 +51,8 @@ async def _serve(settings: StandaloneSettings) -> None:
     async with running(settings, gateway, sandbox):
         print(
             WELCOME.format(
-                host=settings.host,
-                port=gateway.getsockname()[1],
-                sandbox_port=sandbox.getsockname()[1],
+                gateway=url_of(gateway),
+                sandbox=url_of(sandbox),
                 data=settings.data_dir,
             ),
             flush=True,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from clarion.settings import CommonSettings, WorkerSettings
+from clarion.settings import CommonSettings, load
 from clarion_email.settings import EmailSettings
 from clarion_push.settings import PushSettings
 from clarion_whatsapp.settings import WhatsAppSettings
-
-SettingsT = TypeVar("SettingsT", bound=WorkerSettings)
 
 
 class StandaloneSettings(CommonSettings):
@@ -22,6 +20,7 @@ class StandaloneSettings(CommonSettings):
     sandbox_port: int = Field(8025, ge=0, le=65535)
     data_dir: Path = Path(".data")
     api_keys: SecretStr = SecretStr("")
+    auth: Literal["keys", "off"] = "keys"
 
     @property
     def store_url(self) -> str:
@@ -30,7 +29,8 @@ class StandaloneSettings(CommonSettings):
 
     def email(self, sandbox: str) -> EmailSettings:
         """Return the email worker's settings; whatever `.env` holds, it sends to the sandbox."""
-        return EmailSettings(
+        return load(
+            EmailSettings,
             environment="development",
             templates_dir=self.templates_dir,
             sendgrid_api_key=SecretStr("SG.sandbox"),
@@ -39,7 +39,8 @@ class StandaloneSettings(CommonSettings):
 
     def whatsapp(self, sandbox: str, gateway: str) -> WhatsAppSettings:
         """Return the WhatsApp worker's settings."""
-        return WhatsAppSettings(
+        return load(
+            WhatsAppSettings,
             environment="development",
             templates_dir=self.templates_dir,
             twilio_base_url=sandbox,
@@ -50,7 +51,8 @@ class StandaloneSettings(CommonSettings):
 
     def push(self, sandbox: str) -> PushSettings:
         """Return the push worker's settings."""
-        return PushSettings(
+        return load(
+            PushSettings,
             environment="development",
             templates_dir=self.templates_dir,
             fcm_project_id="clarion-sandbox",
