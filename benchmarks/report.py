@@ -64,7 +64,8 @@ def table(rows: list[Row]) -> str:
         share = shares[row.contest].get(row.contestant)
         lines.append(
             f"| {row.contest} | {row.contestant} | {row.rate:,.0f} "
-            f"| {_number(share, 2)} | {_number(row.queued_rate, 0)} | {row.cpu_per_1000:.2f} | {row.peak_mb:.0f} |"
+            f"| {_number(share, 2)} | {_number(row.queued_rate, 0)} "
+            f"| {row.cpu_per_1000:.2f} | {row.peak_mb:.0f} |"
         )
     return "\n".join(lines)
 
