@@ -56,13 +56,13 @@ The examples below take it from the variable <code>CLARION_KEY</code>.</p>
 % if tag["name"] in operation["tags"]:
 <section id="${operation["operationId"]}">
 <h3><span class="method ${method}">${method.upper()}</span> <code>${path}</code></h3>
-<p><strong>${operation["summary"]}.</strong> ${operation.get("description", "")}</p>
+<p><strong>${operation["summary"]}.</strong> ${prose(operation.get("description", "")) | n}</p>
 % if operation.get("parameters"):
 <h4>Parameters</h4>
 <div class="table"><table><tr><th>Name</th><th>In</th><th>Type</th><th>Meaning</th></tr>
 % for parameter in operation["parameters"]:
 <tr><td><code>${parameter["name"]}</code></td><td>${parameter["in"]}</td>
-<td>${kind(parameter["schema"])}</td><td>${parameter.get("description", "")}</td></tr>
+<td>${kind(parameter["schema"])}</td><td>${prose(parameter.get("description", "")) | n}</td></tr>
 % endfor
 </table></div>
 % endif
@@ -76,7 +76,7 @@ The examples below take it from the variable <code>CLARION_KEY</code>.</p>
 <h4>Answers</h4>
 <div class="table"><table><tr><th>Status</th><th>Meaning</th><th>Body</th></tr>
 % for status, answer in operation["responses"].items():
-<tr><td>${status}</td><td>${answer["description"]}</td><td>
+<tr><td>${status}</td><td>${prose(answer["description"]) | n}</td><td>
 % for media, content in answer.get("content", {}).items():
 ${kind(content["schema"])} <span class="soft">${media}</span>
 % endfor
@@ -92,7 +92,7 @@ ${kind(content["schema"])} <span class="soft">${media}</span>
 % for name, schema in document["components"]["schemas"].items():
 <section id="schema-${name}">
 <h3>${name}</h3>
-<p class="soft">${schema.get("description", "")}</p>
+<p class="soft">${prose(schema.get("description", "")) | n}</p>
 % if "enum" in schema:
 <p>One of \
 % for value in schema["enum"]:
@@ -105,7 +105,7 @@ ${kind(content["schema"])} <span class="soft">${media}</span>
 % for field, described in schema["properties"].items():
 <tr><td><code>${field}</code></td><td>${kind(described)}</td>
 <td>${"yes" if field in schema.get("required", []) else "no"}</td>
-<td>${described.get("description", "")}</td></tr>
+<td>${prose(described.get("description", "")) | n}</td></tr>
 % endfor
 </table></div>
 % endif

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,15 +33,20 @@ def build_page(document: Schema) -> Page:
         default_filters=["str", "h"],
         strict_undefined=True,
     )
-    html = template.render(
-        document=document, style=style, curl=curl, example=example, type_name=type_name
+    page = template.render(
+        document=document,
+        style=style,
+        curl=curl,
+        example=example,
+        prose=prose,
+        type_name=type_name,
     )
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{digest}'; "
         "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
     )
-    return Page(str(html), policy)
+    return Page(str(page), policy)
 
 
 def example(document: Schema, schema: Schema) -> str:
@@ -70,6 +77,11 @@ def curl(document: Schema, method: str, path: str, operation: Schema) -> str:
     filled = path.replace("{template_id}", "welcome").replace("{notification_id}", "$ID")
     words.append(f'"http://localhost:3001{filled}"')
     return " \\\n  ".join(words)
+
+
+def prose(text: str) -> str:
+    """Return a description as HTML: escaped, with what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def type_name(schema: Schema) -> str:
