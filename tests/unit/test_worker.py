@@ -313,6 +313,25 @@ async def test_a_crashed_attempt_is_told_of_and_tried_again(system: System) -> N
     assert provider.calls[0][1].number == 2
 
 
+async def test_an_attempt_that_outlived_its_lease_parks_nothing(system: System) -> None:
+    late = ScriptedProvider(BadRecipient("unknown", code="400"))
+    late.gate.clear()
+    overtaken = await system.work(late, lease=0.05)
+    notification = await system.accept()
+    await system.publish(notification)
+    await late.called.wait()
+    await overtaken.stop(0)  # takes no more: the second copy is for the other worker
+    await system.work(ScriptedProvider())
+    await system.publish(notification)
+    await system.until(notification.notification_id, Status.SENT, settled=False)
+
+    late.gate.set()
+    history = await system.until(notification.notification_id, Status.SENT)
+
+    assert [attempt.status for attempt in history.attempts] == [Status.IN_DOUBT, Status.SENT]
+    assert not system.broker.dead_letters(Channel.EMAIL)
+
+
 async def test_a_provider_that_breaks_is_in_doubt_and_comes_to_an_end(system: System) -> None:
     provider = ScriptedProvider(*[ValueError("a bug") for _ in range(9)])
     await system.work(provider, attempts=1)

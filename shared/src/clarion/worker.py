@@ -243,8 +243,7 @@ class Worker(Generic[MessageT]):
             answer, attempt, claim.failures, self._policy, self._provider.name, duration_ms
         )
         self._observe_provider(answer)
-        await self._patiently(lambda: self._store.record(outcome))
-        return self._conclude(outcome)
+        return await self._record(outcome)
 
     async def _stop_crashing(self, notification: Notification, claim: Claim) -> Settlement:
         """Fail a notification whose attempts were all spent, the last ones by dying workers."""
@@ -258,8 +257,7 @@ class Worker(Generic[MessageT]):
             reason=Reason.CRASHED,
             provider_text="every attempt was spent; the provider was not called again",
         )
-        await self._patiently(lambda: self._store.record(outcome))
-        return self._conclude(outcome)
+        return await self._record(outcome)
 
     async def _give_up(self, notification: Notification, error: _GivenUp) -> Settlement:
         identifier = notification.notification_id
@@ -286,6 +284,20 @@ class Worker(Generic[MessageT]):
         return self._dead(error.reason, error.text)
 
     # -- what follows from an outcome ------------------------------------------------------------
+
+    async def _record(self, outcome: Outcome) -> Settlement:
+        if await self._patiently(lambda: self._store.record(outcome)):
+            return self._conclude(outcome)
+        logger.bind(
+            notification_id=outcome.notification_id,
+            channel=self.channel,
+            attempt=outcome.attempt,
+            outcome=outcome.status,
+        ).warning("an attempt outlived its lease; what it found does not count")
+        if outcome.status is Status.SENT:
+            return ACK
+        # the row says how it goes on: the claim absorbs this copy, or makes the next attempt
+        return Settlement(delay=self._lease)
 
     def _conclude(self, outcome: Outcome) -> Settlement:
         """Count and log what became of an attempt, and say how its message ends."""
