@@ -67,6 +67,29 @@ def test_what_no_one_can_decode_is_refused_with_its_path(body: bytes, path: str)
     assert path in [problem.path for problem in refused.value.problems]
 
 
+@pytest.mark.parametrize(
+    ("changed", "path"),
+    [
+        ({"notification_id": "notif_\x00"}, "notification_id"),
+        ({"notification_id": "n" * 201}, "notification_id"),
+        ({"message_id": ""}, "message_id"),
+        ({"target_user_id": "u" * 201}, "target_user_id"),
+        ({"template_id": "welcome\x00"}, "template_id"),
+        ({"payload": {"user_name": "\x00"}}, "payload.user_name"),
+        ({"channel": "push"}, "channel"),
+    ],
+)
+def test_a_notification_that_could_never_be_recorded_is_refused_with_its_path(
+    changed: dict[str, object], path: str
+) -> None:
+    body = EVENT | {"notification_id": "notif_1", "recipient": "ann@example.com"} | changed
+
+    with pytest.raises(InvalidEvent) as refused:
+        decode(json.dumps(body).encode(), Channel.EMAIL)
+
+    assert [problem.path for problem in refused.value.problems] == [path]
+
+
 def test_an_event_for_another_channel_is_refused() -> None:
     with pytest.raises(InvalidEvent, match="whatsapp only"):
         decode(json.dumps(EVENT).encode(), Channel.WHATSAPP)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clarion.errors import FieldProblem, InvalidEvent
-from clarion.event import Event, parse_event, problems_of
+from clarion.event import Event, Identifier, content_problems, parse_event, problems_of
 from clarion.notification import Channel, Notification
 
 
@@ -25,6 +25,16 @@ class _Identity(BaseModel):
     notification_id: str | None = None
 
 
+class _Names(BaseModel):
+    """What the gateway asks of these, and the database's indexes need."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    notification_id: Identifier
+    message_id: Identifier
+    target_user_id: Identifier
+
+
 def decode(body: bytes, channel: Channel) -> Decoded:
     """Return what the body of a message on one of `channel`'s lanes asks for.
 
@@ -33,10 +43,23 @@ def decode(body: bytes, channel: Channel) -> Decoded:
     try:
         known = _Identity.model_validate_json(body).notification_id is not None
         if known:
-            return Decoded(Notification.model_validate_json(body))
+            _Names.model_validate_json(body)
+            return _stored(Notification.model_validate_json(body), channel)
     except ValidationError as error:
         raise InvalidEvent(problems_of(error)) from error
     return _foreign(parse_event(body), channel)
+
+
+def _stored(notification: Notification, channel: Channel) -> Decoded:
+    # what no database can hold would come back for ever: nothing of it could be recorded
+    problems = [
+        problem for name, value in notification for problem in content_problems(name, value)
+    ]
+    if notification.channel is not channel:
+        problems.append(FieldProblem("channel", f"this queue carries {channel} only"))
+    if problems:
+        raise InvalidEvent(problems)
+    return Decoded(notification)
 
 
 def _foreign(event: Event, channel: Channel) -> Decoded:
