@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from clarion.runner import listen
+from clarion.store import migrate
+from clarion_standalone.settings import StandaloneSettings
 from clarion_standalone.system import url_of
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +115,7 @@ async def test_what_a_restart_interrupts_goes_on_and_comes_to_an_end(
     [
         ("PORT", "http"),
         ("DATA_DIR", "/proc/nowhere"),
+        ("DATA_DIR", "/proc/self"),
         ("TEMPLATES_DIR", "/nowhere"),
         ("RETRY_ATTEMPTS", "many"),
         ("EMAIL_FROM", "nobody"),
@@ -162,6 +165,15 @@ def test_an_ipv6_address_is_told_in_brackets() -> None:
         url = url_of(listener)
 
         assert url == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+def test_a_folder_of_any_name_can_hold_the_data(tmp_path: Path) -> None:
+    folder = tmp_path / "50%20 off? #1"
+    folder.mkdir()
+
+    migrate(StandaloneSettings(data_dir=folder).store_url)
+
+    assert (folder / "clarion.db").is_file()
 
 
 async def test_channels_that_hang_are_drained_at_the_same_time(standalone: Standalone) -> None:

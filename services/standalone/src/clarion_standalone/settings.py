@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr
 
@@ -25,7 +26,7 @@ class StandaloneSettings(CommonSettings):
     @property
     def store_url(self) -> str:
         """Where the notifications are kept, across restarts."""
-        return f"sqlite:///{self.data_dir.absolute() / 'clarion.db'}"
+        return f"sqlite:///{quote(str(self.data_dir.absolute() / 'clarion.db'))}"
 
     def email(self, sandbox: str) -> EmailSettings:
         """Return the email worker's settings; whatever `.env` holds, it sends to the sandbox."""

@@ -13,7 +13,7 @@ from loguru import logger
 
 from clarion.brokers.base import Broker
 from clarion.brokers.memory import MemoryBroker
-from clarion.errors import SettingsError
+from clarion.errors import SettingsError, StoreUnavailable
 from clarion.notification import Channel
 from clarion.ops import WorkerHealth
 from clarion.provider import HttpTransport
@@ -48,8 +48,7 @@ async def running(
     """Run the whole system on two listening sockets while the block runs; then drain and stop."""
     given = parse_keys(settings.api_keys.get_secret_value())
     keys = require_keys(given, host=settings.host, auth=settings.auth)
-    _make_data_dir(settings)
-    await asyncio.to_thread(migrate, settings.store_url)
+    await _prepare_data(settings)
     async with contextlib.AsyncExitStack() as stack:
         store = open_store(settings.store_url)
         stack.push_async_callback(store.close)
@@ -76,13 +75,15 @@ async def _stop(workers: list[Worker[Any]]) -> None:
     await asyncio.gather(*(worker.stop(DRAIN_SECONDS) for worker in workers))
 
 
-def _make_data_dir(settings: StandaloneSettings) -> None:
+async def _prepare_data(settings: StandaloneSettings) -> None:
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        await asyncio.to_thread(migrate, settings.store_url)
+    except (OSError, StoreUnavailable) as error:
+        told = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(
-            f"DATA_DIR: cannot make {settings.data_dir} ({error.strerror}); name a folder that "
-            "can be written"
+            f"DATA_DIR: cannot keep data in {settings.data_dir} ({told}); name a folder that can "
+            "be written"
         ) from error
 
 
