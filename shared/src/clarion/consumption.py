@@ -31,6 +31,7 @@ class Consumption:
 
     async def start(self) -> None:
         """Take messages from every lane. Raises `BrokerUnavailable`."""
+        await self._cancel()  # what an attempt that failed half way had started
         for priority in Priority:
             consumer = await self._broker.consume(
                 Lane(self._channel, priority), self._handler, prefetch=self._prefetch[priority]
@@ -64,12 +65,8 @@ class Consumption:
     async def _sit_out(self, seconds: float) -> None:
         await self._cancel()
         await asyncio.sleep(seconds)
-        await patiently(self._resume, BrokerUnavailable, "taking messages again")
+        await patiently(self.start, BrokerUnavailable, "taking messages again")
         logger.bind(channel=self._channel).info("channel goes on")
-
-    async def _resume(self) -> None:
-        await self._cancel()  # what an attempt that failed half way had started
-        await self.start()
 
     async def _cancel(self) -> None:
         while self._consumers:
