@@ -21,6 +21,7 @@ from clarion.brokers.base import Broker
 from clarion.errors import BrokerUnavailable, ClarionError, SettingsError
 from clarion.notification import Channel, Priority
 from clarion.ops import WorkerHealth, create_app
+from clarion.patience import patiently
 from clarion.provider import HttpTransport, Provider
 from clarion.settings import WorkerSettings, load
 from clarion.store import open_store
@@ -31,8 +32,6 @@ from clarion.worker import Compose, Worker
 MessageT = TypeVar("MessageT")
 SettingsT = TypeVar("SettingsT", bound=WorkerSettings)
 OpenProvider = Callable[[SettingsT, HttpTransport], Provider[MessageT]]
-
-CONNECT_RETRY_SECONDS = 2.0
 
 
 def run(
@@ -57,7 +56,7 @@ async def _serve(
     compose: Compose[MessageT],
     open_provider: OpenProvider[SettingsT, MessageT],
 ) -> None:
-    stop = _stop_signal()
+    stop = stop_signal()
     listener = listen(settings.host, settings.port)
     transport = HttpTransport(timeout=settings.provider_timeout_seconds)
     store = open_store(settings.database_url.get_secret_value())
@@ -112,13 +111,12 @@ async def start_patiently(broker: Broker, worker: Worker[MessageT]) -> None:
 
     Raises `TopologyMismatch` when the broker is there and is not set up as it must be.
     """
-    while True:
-        try:
-            await broker.connect()
-            return await worker.start()
-        except BrokerUnavailable as error:
-            logger.warning("waiting for the broker: {}", error)
-            await asyncio.sleep(CONNECT_RETRY_SECONDS)
+
+    async def start() -> None:
+        await broker.connect()
+        await worker.start()
+
+    await patiently(start, BrokerUnavailable, "connecting to the broker")
 
 
 def listen(host: str, port: int, variable: str = "PORT") -> socket.socket:
@@ -159,7 +157,8 @@ async def serving(config: uvicorn.Config, listener: socket.socket) -> AsyncItera
         await task
 
 
-def _stop_signal() -> asyncio.Event:
+def stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM or SIGINT sets."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

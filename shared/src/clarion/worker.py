@@ -170,7 +170,9 @@ class Worker(Generic[MessageT]):
         if claim.verdict is not Verdict.CLAIMED:
             return self._without_claim(notification, claim)
         if self._policy.next_delay(claim.failures) is None:
-            return await self._stop_crashing(notification, claim)
+            # the last of them by workers that died on it
+            spent = "every attempt was spent; the provider was not called again"
+            return await self._fail_unsent(notification, claim, Reason.CRASHED, spent)
         return await self._attempt(notification, message, claim)
 
     async def _identify(self, delivery: Delivery) -> Notification:
@@ -245,8 +247,10 @@ class Worker(Generic[MessageT]):
         self._observe_provider(answer)
         return await self._record(outcome)
 
-    async def _stop_crashing(self, notification: Notification, claim: Claim) -> Settlement:
-        """Fail a notification whose attempts were all spent, the last ones by dying workers."""
+    async def _fail_unsent(
+        self, notification: Notification, claim: Claim, reason: Reason, text: str
+    ) -> Settlement:
+        """Fail a claimed notification without calling the provider."""
         outcome = Outcome(
             notification.notification_id,
             claim.attempt,
@@ -254,8 +258,8 @@ class Worker(Generic[MessageT]):
             self._provider.name,
             0.0,
             spent=False,
-            reason=Reason.CRASHED,
-            provider_text="every attempt was spent; the provider was not called again",
+            reason=reason,
+            provider_text=text,
         )
         return await self._record(outcome)
 
@@ -268,16 +272,7 @@ class Worker(Generic[MessageT]):
             claim = await self._claim(notification)
             if claim.verdict is not Verdict.CLAIMED:
                 return self._without_claim(notification, claim)
-            outcome = Outcome(
-                identifier,
-                claim.attempt,
-                Status.FAILED,
-                self._provider.name,
-                0.0,
-                reason=error.reason,
-                provider_text=error.text,
-            )
-            await self._patiently(lambda: self._store.record(outcome))
+            return await self._fail_unsent(notification, claim, error.reason, error.text)
         logger.bind(notification_id=identifier, channel=self.channel, reason=error.reason).error(
             "notification given up: {}", error.text
         )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import signal
 import sys
 
 import aiohttp
@@ -15,7 +13,7 @@ from loguru import logger
 from clarion import logs
 from clarion.brokers import open_broker
 from clarion.errors import ClarionError
-from clarion.runner import listen, serving
+from clarion.runner import listen, serving, stop_signal
 from clarion.settings import load
 from clarion.store import open_store
 from clarion.templates import TemplateRepository
@@ -66,9 +64,7 @@ def _run() -> None:
 
 
 async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_signal()
     templates = TemplateRepository(settings.templates_dir)
     store = open_store(settings.database_url.get_secret_value())
     broker = open_broker(settings.broker_url.get_secret_value())

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 
 import uvloop
 
 from clarion import logs
 from clarion.errors import ClarionError
-from clarion.runner import listen
+from clarion.runner import listen, stop_signal
 from clarion.settings import load
 from clarion_standalone.settings import StandaloneSettings
 from clarion_standalone.system import running, url_of
@@ -43,9 +41,7 @@ def main() -> None:
 
 
 async def _serve(settings: StandaloneSettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_signal()
     gateway = listen(settings.host, settings.port)
     sandbox = listen(settings.host, settings.sandbox_port, "SANDBOX_PORT")
     async with running(settings, gateway, sandbox):
