@@ -51,6 +51,8 @@ class Chaos:
             "LEASE_SECONDS": "4",
             "PROVIDER_TIMEOUT_SECONDS": "2",
             "RETRY_DELAY_MS": "1000",
+            # faults pass: a notification killed and refused by turns must not run out of attempts
+            "RETRY_ATTEMPTS": "10",
             "LOG_LEVEL": "ERROR",
         }
         process = await asyncio.create_subprocess_exec(
