@@ -91,12 +91,17 @@ def load(settings_class: type[SettingsT], **given: Any) -> SettingsT:
     `SECRETS_DIR` (default `/run/secrets`, if there) may hold one file per setting. Raises
     `SettingsError` with one line that names each wrong variable and how to mend it.
     """
-    secrets = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
+    secrets = secrets_folder()
     try:
         # the model's own defaults fill what the environment leaves out
         return settings_class(_secrets_dir=secrets if secrets.is_dir() else None, **given)
     except ValidationError as error:
         raise SettingsError("; ".join(map(_say, error.errors()))) from error
+
+
+def secrets_folder() -> Path:
+    """Return where one file per setting may lie."""
+    return Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
 
 
 def _say(problem: ErrorDetails) -> str:

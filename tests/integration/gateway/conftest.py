@@ -60,7 +60,7 @@ async def gateway(rabbitmq: RabbitMQ, postgres: Postgres) -> AsyncIterator[Gatew
         store=store,
         broker=broker,
         templates=TemplateRepository(Path("shared/templates")),
-        keys=ApiKeys({}),
+        keys=ApiKeys(),
         probes={},
         publisher=publisher,
     )

@@ -128,7 +128,7 @@ async def running_system(node: RabbitMQ, database: str) -> AsyncIterator[System]
             store=store,
             broker=broker,
             templates=TemplateRepository(TEMPLATES),
-            keys=ApiKeys({}),
+            keys=ApiKeys(),
             probes={},
         )
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")

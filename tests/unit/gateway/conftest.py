@@ -24,7 +24,7 @@ from clarion.store import migrate, open_store
 from clarion.store.base import Store
 from clarion.templates import TemplateRepository
 from clarion_gateway.app import create_app
-from clarion_gateway.auth import ApiKeys, new_key, parse_keys
+from clarion_gateway.auth import ApiKeys, new_key, parse_keys, parse_scopes
 from clarion_gateway.limits import Limits
 from clarion_gateway.probes import InstanceHealth, Probe
 from clarion_gateway.publisher import Publisher
@@ -95,6 +95,11 @@ class Gateway:
     async def send(self, **changes: Any) -> Answer:
         """POST the event with these fields changed."""
         return await self.post("/v1/notifications", EVENT | changes)
+
+    async def send_as(self, key: str, **changes: Any) -> Answer:
+        """POST the event with these fields changed, with this API key."""
+        headers = {"Authorization": f"Bearer {key}"}
+        return await self.post("/v1/notifications", EVENT | changes, headers=headers)
 
 
 @dataclass
@@ -171,16 +176,18 @@ async def start_gateway(
             probes: Mapping[Channel, Probe] = HEALTHY,
             poll: float = 0.05,
             templates: Any = templates,
+            **options: Any,
         ) -> Gateway:
             publisher = Publisher(store, broker, poll=poll, lease=0.2)
             app = create_app(
                 store=store,
                 broker=broker,
                 templates=templates,
-                keys=keys or ApiKeys({}),
+                keys=keys or ApiKeys(),
                 probes=probes,
                 limits=limits,
                 publisher=publisher,
+                **options,
             )
             listener = listen("127.0.0.1", 0)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -236,7 +243,8 @@ def _until() -> Callable[..., Awaitable[None]]:
 
 @pytest.fixture
 def key_ring() -> tuple[ApiKeys, dict[str, str]]:
-    """The keys of two producers, `shop` and `billing`."""
+    """The keys of two producers, `shop` and `billing`, and of an `operator`."""
     made = {name: new_key(name) for name in ("shop", "billing")}
+    made["operator"] = new_key("operator", parse_scopes("read+operate"))
     entries = " ".join(entry for _, entry in made.values())
     return parse_keys(entries), {name: key for name, (key, _) in made.items()}

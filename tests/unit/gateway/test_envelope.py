@@ -121,6 +121,19 @@ async def test_the_access_log_has_the_path_template_not_the_path(
     assert context["duration_ms"] >= 0
 
 
+async def test_without_the_access_log_only_what_failed_here_is_logged(
+    start_gateway: Any, log: Records
+) -> None:
+    gateway = await start_gateway(templates=BrokenTemplates(), access_log=False)
+
+    await gateway.get("/v1/notifications")
+    await gateway.get("/nothing")
+    await gateway.get("/v1/templates")
+
+    [record] = log.of("request")
+    assert (record["extra"]["path"], record["extra"]["status"]) == ("/v1/templates", 500)
+
+
 async def test_what_monitoring_asks_is_logged_at_debug(gateway: Any, log: Records) -> None:
     await gateway.get("/health/live")
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from clarion.event import Event
 from clarion_gateway.app import create_app
-from clarion_gateway.auth import ApiKeys
+from clarion_gateway.auth import SCOPES, ApiKeys
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ async def test_the_document_lists_what_answers(gateway: Any, document: Any) -> N
 async def test_every_route_is_in_the_document_and_the_other_way_round(
     document: Any, store: Any, broker: Any, templates: Any
 ) -> None:
-    app = create_app(store=store, broker=broker, templates=templates, keys=ApiKeys({}), probes={})
+    app = create_app(store=store, broker=broker, templates=templates, keys=ApiKeys(), probes={})
 
     served = [route.path for route in app.routes if isinstance(route, Route)]
 
@@ -78,6 +78,20 @@ async def test_security_is_described_where_keys_are_asked_for(
     for path, operations in keyed["paths"].items():
         for operation in operations.values():
             assert ("security" in operation) == path.startswith("/v1/")
+            if "security" in operation:
+                assert operation["security"][0]["apiKey"][0] in SCOPES
+                assert {"401", "403", "429"} <= set(operation["responses"])
+
+
+async def test_the_page_says_which_scope_an_operation_needs(
+    start_gateway: Any, key_ring: Any
+) -> None:
+    gateway = await start_gateway(keys=key_ring[0])
+
+    html = (await gateway.get("/docs")).body.decode()
+
+    section = html.split('<section id="sendBatch">')[1].split("</section>")[0]
+    assert "Needs a key with the scope <code>send</code>." in section
 
 
 class Page(HTMLParser):

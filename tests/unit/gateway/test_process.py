@@ -17,6 +17,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from clarion_gateway.auth import new_key
+
 COMMAND = (sys.executable, "-m", "clarion_gateway")
 ROOT = Path.cwd()
 
@@ -54,6 +56,72 @@ def test_a_new_key_is_printed_once_with_its_entry(tmp_path: Path) -> None:
     assert result.returncode == 0
 
 
+def test_a_new_key_is_made_for_the_scopes_that_are_asked_for(tmp_path: Path) -> None:
+    result = run(tmp_path, "keys", "new", "ops", "--scopes", "read+operate")
+    refused = run(tmp_path, "keys", "new", "ops", "--scopes", "admin")
+
+    assert result.stdout.rstrip().endswith(":read+operate")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "clarion gateway: 'admin' is not a scope; there are send, read, operate\n"
+    )
+
+
+async def test_keys_change_while_it_runs(process: Any, tmp_path: Path, until: Any) -> None:
+    (old, old_entry), (new, new_entry) = new_key("shop"), new_key("shop")
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "api_keys").write_text(old_entry)
+    _, url = await process(SECRETS_DIR=str(secrets))
+
+    async with aiohttp.ClientSession() as session:
+
+        async def status(key: str) -> int:
+            headers = {"Authorization": f"Bearer {key}"}
+            async with session.get(url + "/v1/templates", headers=headers) as answer:
+                return answer.status
+
+        async def new_is_let_in() -> bool:
+            return await status(new) == 200
+
+        async def old_is_refused() -> bool:
+            return await status(old) == 401
+
+        assert (await status(old), await status(new)) == (200, 401)
+
+        (secrets / "api_keys").write_text(f"{old_entry},{new_entry}")
+        await until(new_is_let_in, 30)
+        assert await status(old) == 200
+
+        (secrets / "api_keys").write_text(new_entry)
+        await until(old_is_refused, 30)
+        assert await status(new) == 200
+
+
+@pytest.mark.parametrize("broken", ["", "nonsense"])
+async def test_keys_that_cannot_be_read_change_nothing(
+    process: Any, tmp_path: Path, broken: str
+) -> None:
+    key, entry = new_key("shop")
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "api_keys").write_text(entry)
+    running, url = await process(SECRETS_DIR=str(secrets))
+
+    (secrets / "api_keys").write_text(broken)
+    running.send_signal(signal.SIGHUP)
+    async for raw in running.stdout:
+        line = json.loads(raw)
+        if line["level"] == "error":
+            break
+
+    assert line["message"].startswith("the API keys stay as they were: API_KEYS")
+    async with aiohttp.ClientSession() as session:
+        for headers, expected in (({}, 401), ({"Authorization": f"Bearer {key}"}, 200)):
+            async with session.get(url + "/v1/templates", headers=headers) as answer:
+                assert answer.status == expected
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -61,6 +129,8 @@ def test_a_new_key_is_printed_once_with_its_entry(tmp_path: Path) -> None:
         ({"API_KEYS": "nonsense"}, "API_KEYS"),
         ({"PORT": "http"}, "PORT"),
         ({"AUTH": "maybe"}, "AUTH"),
+        ({"RATE_LIMIT": "-1"}, "RATE_LIMIT"),
+        ({"ACCESS_LOG": "maybe"}, "ACCESS_LOG"),
         ({"BROKER_URL": "redis://x"}, "BROKER_URL"),
         ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL"),
         ({"WORKERS": "email"}, "WORKERS"),

@@ -33,7 +33,7 @@ def test_the_key_that_is_printed_opens_the_gateway_and_is_not_kept(script: Path)
 
     keys = parse_keys(written(script)["API_KEYS"])
 
-    assert keys.producer(f"Bearer {key}") == "first"
+    assert keys.identify(f"Bearer {key}").name == "first"
     assert key not in script.with_name("secrets.env").read_text()
 
 

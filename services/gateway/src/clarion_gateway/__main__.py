@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 import aiohttp
 import uvicorn
@@ -14,12 +15,23 @@ from clarion import logs
 from clarion.brokers import open_broker
 from clarion.errors import ClarionError
 from clarion.runner import listen, serving, stop_signal
-from clarion.settings import load
+from clarion.settings import load, secrets_folder
 from clarion.store import open_store
 from clarion.templates import TemplateRepository
 from clarion_gateway.app import create_app
-from clarion_gateway.auth import ApiKeys, new_key, parse_keys, require_keys
+from clarion_gateway.auth import (
+    DEFAULT_SCOPES,
+    SCOPES,
+    ApiKeys,
+    describe,
+    new_key,
+    parse_keys,
+    parse_scopes,
+    require_keys,
+)
 from clarion_gateway.probes import HttpProbe
+from clarion_gateway.rate import RateLimit
+from clarion_gateway.rotation import Rotation
 from clarion_gateway.settings import GatewaySettings
 
 
@@ -28,7 +40,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     try:
         if arguments.command == "keys":
-            _new_key(arguments.name)
+            _new_key(arguments.name, arguments.scopes)
         else:
             _run()
     except ClarionError as error:
@@ -43,11 +55,16 @@ def _parser() -> argparse.ArgumentParser:
         "new", help="print a new key, once, and its entry for API_KEYS"
     )
     new.add_argument("name", help="who uses it; shown as the producer of a notification")
+    new.add_argument(
+        "--scopes",
+        default=describe(DEFAULT_SCOPES),
+        help=f"what it is for: {'+'.join(SCOPES)}, or some of them (default: %(default)s)",
+    )
     return parser
 
 
-def _new_key(name: str) -> None:
-    key, entry = new_key(name)
+def _new_key(name: str, scopes: str) -> None:
+    key, entry = new_key(name, parse_scopes(scopes))
     print(f"The key, shown this once (give it to {name}):\n\n  {key}\n")
     print(f"Its entry, to add to API_KEYS:\n\n  {entry}\n")
 
@@ -56,15 +73,20 @@ def _run() -> None:
     logs.configure("gateway")
     settings = load(GatewaySettings)
     logs.configure("gateway", settings.log_level)
-    given = parse_keys(settings.api_keys.get_secret_value())
-    keys = require_keys(given, host=settings.host, auth=settings.auth)
+    keys = require_keys(_keys(settings), host=settings.host, auth=settings.auth)
     if not keys.required:
         logger.bind(host=settings.host).warning("no API keys are asked for: anyone may send")
     uvloop.run(_serve(settings, keys))
 
 
+def _keys(settings: GatewaySettings) -> ApiKeys:
+    return parse_keys(settings.api_keys.get_secret_value())
+
+
 async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
     stop = stop_signal()
+    files = (secrets_folder() / "api_keys", Path(".env"))
+    rotation = Rotation(keys, lambda: _keys(load(GatewaySettings)), files)
     templates = TemplateRepository(settings.templates_dir)
     store = open_store(settings.database_url.get_secret_value())
     broker = open_broker(settings.broker_url.get_secret_value())
@@ -79,6 +101,8 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             probes={
                 channel: HttpProbe(url, session) for channel, url in settings.worker_urls().items()
             },
+            rate=RateLimit(settings.rate_limit, settings.burst),
+            access_log=settings.access_log == "on",
         )
         config = uvicorn.Config(
             app,
@@ -89,7 +113,7 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             ws="none",
             timeout_graceful_shutdown=3,
         )
-        async with serving(config, listener):
+        async with rotation.running(), serving(config, listener):
             logger.bind(host=settings.host, port=listener.getsockname()[1]).info("serving")
             await stop.wait()
             logger.info("stopping")

@@ -25,6 +25,7 @@ from clarion_gateway.operations import Operations
 from clarion_gateway.probes import Probe
 from clarion_gateway.problems import HANDLERS
 from clarion_gateway.publisher import Publisher
+from clarion_gateway.rate import RateLimit
 from clarion_gateway.template_routes import Templates
 
 
@@ -36,27 +37,30 @@ def create_app(
     keys: ApiKeys,
     probes: Mapping[Channel, Probe],
     limits: Limits | None = None,
+    rate: RateLimit | None = None,
     publisher: Publisher | None = None,
+    access_log: bool = True,
 ) -> Starlette:
     """Return the gateway of these parts; its lifespan starts and stops the publisher.
 
     The publisher connects the broker when it is there. The caller closes broker and store.
     """
     limits = limits or Limits()
+    rate = rate or RateLimit()
     publisher = publisher or Publisher(store, broker)
     health = Health(store, broker, publisher, probes)
     acceptor = Acceptor(store, templates, publisher, limits.work_seconds)
     operations = Operations(health)
     endpoints = [
-        *Notifications(acceptor, store, keys, limits).endpoints(),
+        *Notifications(acceptor, store, rate, limits).endpoints(),
         *Templates(templates, limits).endpoints(),
         *operations.endpoints(),
     ]
     document = build_document(endpoints, keys_required=keys.required)
     operations.publish(document, build_page(document))
     app = Starlette(
-        routes=routes(endpoints, keys),
-        middleware=[Middleware(Envelope)],
+        routes=routes(endpoints, keys, rate),
+        middleware=[Middleware(Envelope, access_log=access_log)],
         exception_handlers=dict(HANDLERS),
         lifespan=_lifespan(publisher, health),
     )

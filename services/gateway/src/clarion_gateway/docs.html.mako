@@ -56,7 +56,11 @@ The examples below take it from the variable <code>CLARION_KEY</code>.</p>
 % if tag["name"] in operation["tags"]:
 <section id="${operation["operationId"]}">
 <h3><span class="method ${method}">${method.upper()}</span> <code>${path}</code></h3>
-<p><strong>${operation["summary"]}.</strong> ${prose(operation.get("description", "")) | n}</p>
+<p><strong>${operation["summary"]}.</strong> ${prose(operation.get("description", "")) | n}\
+% for needed in operation.get("security", []):
+ Needs a key with the scope <code>${"".join(needed["apiKey"])}</code>.\
+% endfor
+</p>
 % if operation.get("parameters"):
 <h4>Parameters</h4>
 <div class="table"><table><tr><th>Name</th><th>In</th><th>Type</th><th>Meaning</th></tr>

@@ -15,8 +15,9 @@ from starlette.routing import Route
 
 from clarion.errors import FieldProblem
 from clarion.event import problems_of
-from clarion_gateway.auth import ApiKeys
+from clarion_gateway.auth import ApiKeys, Scope
 from clarion_gateway.problems import Problem, unprocessable
+from clarion_gateway.rate import RateLimit
 
 Handler = Callable[[Request], Awaitable[Response]]
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -38,15 +39,17 @@ class Endpoint:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     path_patterns: Mapping[str, str] = field(default_factory=dict)
-    open: bool = False
-    """Whether it answers without an API key."""
+    scope: Scope | None = field(kw_only=True)
+    """What a key must be for to use it; None where it answers without a key."""
 
 
-def routes(endpoints: Iterable[Endpoint], keys: ApiKeys) -> list[Route]:
+def routes(endpoints: Iterable[Endpoint], keys: ApiKeys, rate: RateLimit) -> list[Route]:
     """Return one route per path, so that a 405 lists every method that the path takes."""
     by_path: dict[str, dict[str, Handler]] = {}
     for endpoint in endpoints:
-        handler = endpoint.handler if endpoint.open else _guarded(endpoint.handler, keys)
+        handler = endpoint.handler
+        if endpoint.scope is not None:
+            handler = _guarded(handler, endpoint.scope, keys, rate)
         by_path.setdefault(endpoint.path, {})[endpoint.method] = handler
     served = [Route(path, _dispatch(handlers)) for path, handlers in by_path.items()]
     for route in served:
@@ -89,9 +92,13 @@ def model_response(model: BaseModel, status: int = HTTPStatus.OK) -> Response:
     return Response(model.model_dump_json(), status, media_type="application/json")
 
 
-def _guarded(handler: Handler, keys: ApiKeys) -> Handler:
+def _guarded(handler: Handler, scope: Scope, keys: ApiKeys, rate: RateLimit) -> Handler:
     async def guarded(request: Request) -> Response:
-        request.state.producer = keys.producer(request.headers.get("authorization"))
+        key = keys.identify(request.headers.get("authorization"))
+        request.state.key = key
+        request.state.producer = key.name
+        key.require(scope)
+        rate.admit(key.name)
         return await handler(request)
 
     return guarded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from http import HTTPStatus
 
 from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,10 +24,14 @@ _QUIET = ("/health", "/metrics")
 
 
 class Envelope:
-    """Gives each request an id, and each answer the id and the headers that browsers heed."""
+    """Gives each request an id, and each answer the id and the headers that browsers heed.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Without `access_log` only what failed here (5xx) is logged.
+    """
+
+    def __init__(self, app: ASGIApp, access_log: bool = True) -> None:
         self._app = app
+        self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; an error that nobody expected becomes a 500 that tells no details."""
@@ -54,7 +59,8 @@ class Envelope:
                 problem = Problem(500, "something went wrong here; the log knows it by request_id")
                 await problem.response(request_id)(scope, receive, send_wrapped)
         finally:
-            _log(scope, request_id, status, time.perf_counter() - started)
+            if self._access_log or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                _log(scope, request_id, status, time.perf_counter() - started)
 
 
 def _request_id(scope: Scope) -> str:

@@ -15,13 +15,13 @@ from clarion.event import Event, parse_event
 from clarion.notification import Notification
 from clarion.store.base import Accepted, Query, Store
 from clarion_gateway import models
-from clarion_gateway.auth import ApiKeys
 from clarion_gateway.endpoint import Endpoint, malformed, model_response, parse_body, parse_query
 from clarion_gateway.intake import Acceptor
 from clarion_gateway.limits import Limits, read_json
 from clarion_gateway.problems import Problem, problem_of, unprocessable
+from clarion_gateway.rate import RateLimit
 
-_BODY_REFUSALS = (400, 401, 408, 413, 415, 422, 503)
+_BODY_REFUSALS = (400, 408, 413, 415, 422, 503)
 
 T = TypeVar("T")
 
@@ -29,10 +29,10 @@ T = TypeVar("T")
 class Notifications:
     """The endpoints under /v1/notifications."""
 
-    def __init__(self, acceptor: Acceptor, store: Store, keys: ApiKeys, limits: Limits) -> None:
+    def __init__(self, acceptor: Acceptor, store: Store, rate: RateLimit, limits: Limits) -> None:
         self._acceptor = acceptor
         self._store = store
-        self._keys = keys
+        self._rate = rate
         self._limits = limits
 
     async def send(self, request: Request) -> Response:
@@ -45,8 +45,9 @@ class Notifications:
     async def send_batch(self, request: Request) -> Response:
         """Accept many events, each by itself."""
         events = _events(await read_json(request, self._limits), self._limits)
-        checked = await self._check_all(events)
         producer = request.state.producer
+        self._rate.charge(producer, len(events) - 1)
+        checked = await self._check_all(events)
         results = await asyncio.gather(
             *(self._accept_one(producer, index, item) for index, item in enumerate(checked))
         )
@@ -59,7 +60,7 @@ class Notifications:
     async def show(self, request: Request) -> Response:
         """Show one notification."""
         history = await self._bounded(self._store.get(request.path_params["notification_id"]))
-        if history is None or not self._may_see(request, history.record.producer):
+        if history is None or request.state.key.sees not in {None, history.record.producer}:
             raise Problem(404, "there is no such notification")
         return model_response(models.NotificationDetail.of_history(history))
 
@@ -67,7 +68,7 @@ class Notifications:
         """List notifications."""
         asked = parse_query(models.Listing, request)
         query = Query(
-            producer=request.state.producer if self._keys.required else None,
+            producer=request.state.key.sees,
             **asked.model_dump(exclude={"limit", "cursor"}),
         )
         try:
@@ -99,6 +100,7 @@ class Notifications:
                 "a reason. The same `message_id` and body again answer 200 with `duplicate: true` "
                 "and send nothing; another body answers 409.",
                 refusals=(*_BODY_REFUSALS, 409),
+                scope="send",
                 body=Event,
             ),
             Endpoint(
@@ -116,6 +118,7 @@ class Notifications:
                 "Each event is accepted or refused by itself. 202 when all were accepted, 200 when "
                 "all were accepted before, 207 otherwise: see the status of each result.",
                 refusals=_BODY_REFUSALS,
+                scope="send",
                 body=models.Batch,
             ),
             Endpoint(
@@ -126,7 +129,8 @@ class Notifications:
                 "List notifications, newest first",
                 {200: models.NotificationPage},
                 "Notifications",
-                refusals=(401, 422, 503),
+                refusals=(422, 503),
+                scope="read",
                 query=models.Listing,
             ),
             Endpoint(
@@ -137,7 +141,8 @@ class Notifications:
                 "Show a notification, its attempts and its timeline",
                 {200: models.NotificationDetail},
                 "Notifications",
-                refusals=(401, 404, 503),
+                refusals=(404, 503),
+                scope="read",
                 path_patterns={"notification_id": "^notif_[0-9a-f]{32}$"},
             ),
         )
@@ -179,9 +184,6 @@ class Notifications:
             return await asyncio.wait_for(question, self._limits.work_seconds)
         except TimeoutError as error:
             raise StoreUnavailable("the database did not answer in time") from error
-
-    def _may_see(self, request: Request, owner: str) -> bool:
-        return not self._keys.required or owner == request.state.producer
 
 
 def _shown(accepted: list[Accepted]) -> list[dict[str, object]]:

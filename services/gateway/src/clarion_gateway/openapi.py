@@ -21,8 +21,12 @@ _REF = "#/components/schemas/{model}"
 _SECURITY_SCHEME = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key, made with `python -m clarion_gateway keys new NAME`.",
+    "description": "An API key, made with `python -m clarion_gateway keys new NAME`. "
+    "Each operation names the scope that its key must have.",
 }
+
+_GUARD_REFUSALS = (401, 403, 429)
+"""No known key, a key that is not for this, too many requests."""
 
 
 def build_document(endpoints: Sequence[Endpoint], *, keys_required: bool) -> Schema:
@@ -75,8 +79,8 @@ class _Operation:
             schema = self._references[endpoint.body, "validation"]
             content = {"application/json": {"schema": schema}}
             operation["requestBody"] = {"required": True, "content": content}
-        if keys_required and not endpoint.open:
-            operation["security"] = [{"apiKey": []}]
+        if keys_required and endpoint.scope is not None:
+            operation["security"] = [{"apiKey": [endpoint.scope]}]
         return operation
 
     def _responses(self) -> Schema:
@@ -85,12 +89,13 @@ class _Operation:
             for status, answer in self._endpoint.answers.items()
         }
         problem = {"schema": self._references[ProblemBody, "serialization"]}
-        for status in sorted(self._endpoint.refusals):
+        guard = () if self._endpoint.scope is None else _GUARD_REFUSALS
+        for status in sorted({*self._endpoint.refusals, *guard}):
             responses[str(status)] = {
                 "description": title_of(status),
                 "content": {"application/problem+json": problem},
             }
-            if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
                 schema = {"type": "integer"}
                 headers = {"Retry-After": {"description": "Seconds to wait.", "schema": schema}}
                 responses[str(status)]["headers"] = headers

@@ -142,5 +142,5 @@ def _operation(
     description: str = "",
 ) -> Endpoint:
     return Endpoint(
-        "GET", path, handler, name, summary, answers, "Operations", description, open=True
+        "GET", path, handler, name, summary, answers, "Operations", description, scope=None
     )

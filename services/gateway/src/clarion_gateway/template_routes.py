@@ -65,7 +65,7 @@ class Templates:
                 "List the templates and the variables they need",
                 {200: models.TemplateList},
                 "Templates",
-                refusals=(401,),
+                scope="read",
             ),
             Endpoint(
                 "GET",
@@ -75,7 +75,8 @@ class Templates:
                 "Show a template and the variables it needs",
                 {200: models.TemplateView},
                 "Templates",
-                refusals=(401, 404),
+                refusals=(404,),
+                scope="read",
                 path_patterns=_ID,
             ),
             Endpoint(
@@ -86,7 +87,8 @@ class Templates:
                 "Render a template without sending it",
                 {200: models.Preview},
                 "Templates",
-                refusals=(400, 401, 404, 408, 413, 415, 422),
+                refusals=(400, 404, 408, 413, 415, 422),
+                scope="read",
                 body=models.PreviewRequest,
                 path_patterns=_ID,
             ),
