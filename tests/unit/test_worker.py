@@ -541,6 +541,6 @@ async def test_a_stop_does_not_wait_longer_than_its_grace(system: System) -> Non
 
 
 def _nothing_waits(system: System) -> bool:
-    ready = sum(len(queue) for queue in system.broker._ready.values())
+    ready = sum(queue.depth().ready for queue in system.broker._lanes.values())
     held = sum(worker.in_flight for worker in system.workers)
     return not (ready or held or system.broker._delayed)

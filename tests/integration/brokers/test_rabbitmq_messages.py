@@ -7,20 +7,22 @@ import time
 import aio_pika
 import pytest
 
-from clarion.brokers.topology import WORK
+from clarion.brokers.topology import DEAD, WORK
 from clarion.errors import Unroutable
 from clarion.notification import Channel
-from clarion_testing.broker_contract import LANE, Inbox, backlog_where
+from clarion_testing.broker_contract import LANE, Inbox, Letters, backlog_where
 from clarion_testing.rabbitmq_harness import RabbitMQHarness
 from clarion_testing.rabbitmq_nodes import RabbitMQ
 
 pytestmark = pytest.mark.timeout(120)
 
 
-async def _as_admin(node: RabbitMQ, key: str, message: aio_pika.Message) -> None:
+async def _as_admin(
+    node: RabbitMQ, key: str, message: aio_pika.Message, exchange: str = WORK
+) -> None:
     async with await aio_pika.connect(node.admin_url) as connection:
         channel = await connection.channel()
-        await (await channel.get_exchange(WORK)).publish(message, key, mandatory=True)
+        await (await channel.get_exchange(exchange)).publish(message, key, mandatory=True)
 
 
 @pytest.mark.parametrize("key", ["notifications.email", "notifications.email.normal"])
@@ -127,6 +129,35 @@ async def test_a_long_detail_is_cut(harness: RabbitMQHarness) -> None:
 
     [parked] = await harness.dead_letters(Channel.EMAIL)
     assert parked.detail == "x" * 500
+
+
+@pytest.mark.parametrize("key", ["notifications.email", "notifications.email.normal"])
+async def test_a_message_that_expired_in_its_lane_is_recorded(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ, key: str
+) -> None:
+    broker, letters = await harness.open("gateway"), Letters()
+    await broker.consume_dead_letters(letters, prefetch=1)
+
+    await _as_admin(rabbitmq, key, aio_pika.Message(b"late", expiration=0.05))
+    letter = await letters.next()
+
+    assert (letter.channel, letter.priority) == (LANE.channel, LANE.priority)
+    assert (letter.body, letter.reason, letter.by_broker) == (b"late", "expired", True)
+    assert letter.detail == "given up by RabbitMQ in notifications.email.normal"
+
+
+async def test_a_letter_of_no_channel_does_not_stop_the_others(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ
+) -> None:
+    broker, letters = await harness.open(), Letters()
+    await broker.consume_dead_letters(letters, prefetch=1)
+
+    await _as_admin(rabbitmq, "notifications.pigeon.high", aio_pika.Message(b"?"), DEAD)
+    await _as_admin(rabbitmq, "notifications.push.urgent", aio_pika.Message(b"!"), DEAD)
+    letter = await letters.next()
+
+    assert (letter.body, letter.channel, letter.priority) == (b"!", Channel.PUSH, None)
+    assert (letter.reason, letter.by_broker) == ("", False)
 
 
 async def test_a_poison_message_ends_in_the_dead_letter_queue(

@@ -11,7 +11,7 @@ from aio_pika.exceptions import AMQPConnectionError, ChannelClosed
 from yarl import URL
 
 from clarion.notification import Channel, Lane, Priority
-from clarion_testing.broker_contract import Inbox
+from clarion_testing.broker_contract import Inbox, Letters
 from clarion_testing.rabbitmq_harness import RabbitMQHarness
 from clarion_testing.rabbitmq_nodes import RabbitMQ
 
@@ -23,6 +23,8 @@ async def test_gateway_and_worker_can_do_their_work(
     harness: RabbitMQHarness, channel: Channel
 ) -> None:
     gateway, worker = await harness.open("gateway"), await harness.open(channel.value)
+    letters = Letters()
+    await gateway.consume_dead_letters(letters, prefetch=10)
     for priority in Priority:
         lane, inbox = Lane(channel, priority), Inbox()
         await worker.consume(lane, inbox, prefetch=1)
@@ -30,6 +32,8 @@ async def test_gateway_and_worker_can_do_their_work(
         await gateway.publish(lane, b"work", {"trace": "abc"})
         await (await inbox.next()).retry(0)
         await (await inbox.next()).dead_letter("spam")
+        letter = await letters.next()
+        assert (letter.channel, letter.priority, letter.reason) == (channel, priority, "spam")
 
     parked = await harness.dead_letters(channel)
     assert [letter.body for letter in parked] == [b"work"] * 3
@@ -46,6 +50,11 @@ async def _consume_from_another_channels_lane(channel: AbstractChannel) -> None:
 
 async def _consume_dead_letters(channel: AbstractChannel) -> None:
     queue = await channel.get_queue("notifications.email.dead", ensure=False)
+    await queue.consume(_ignore)
+
+
+async def _record(channel: AbstractChannel) -> None:
+    queue = await channel.get_queue("notifications.dead.recorder", ensure=False)
     await queue.consume(_ignore)
 
 
@@ -83,6 +92,7 @@ async def _publish_past_the_exchange(channel: AbstractChannel) -> None:
     [
         ("email", _consume_from_another_channels_lane),
         ("email", _consume_dead_letters),
+        ("email", _record),
         ("email", _declare),
         ("email", _delete),
         ("email", _bind),
@@ -99,6 +109,7 @@ async def _publish_past_the_exchange(channel: AbstractChannel) -> None:
         ("gateway", _bury_for_another_channel),
         ("gateway", _publish_past_the_exchange),
         ("monitor", _consume_dead_letters),
+        ("monitor", _record),
         ("monitor", _publish_work),
     ],
 )  # fmt: skip

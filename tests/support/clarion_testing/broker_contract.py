@@ -7,10 +7,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import pytest
 
-from clarion.brokers.base import Backlog, Broker, Delivery
+from clarion.brokers.base import Backlog, Broker, DeadLetter, Delivery
 from clarion.errors import BrokerUnavailable
 from clarion.notification import Channel, Lane, Priority
 
@@ -40,20 +41,31 @@ class BrokerHarness(ABC):
         """Return what is parked, and leave it there."""
 
 
-class Inbox:
+ArrivedT = TypeVar("ArrivedT")
+
+
+class _Arrivals(Generic[ArrivedT]):
     """A handler that settles nothing: the test does."""
 
     def __init__(self) -> None:
-        self._arrived: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._arrived: asyncio.Queue[ArrivedT] = asyncio.Queue()
 
-    async def __call__(self, delivery: Delivery) -> None:
-        self._arrived.put_nowait(delivery)
+    async def __call__(self, arrived: ArrivedT) -> None:
+        self._arrived.put_nowait(arrived)
 
     def __len__(self) -> int:
         return self._arrived.qsize()
 
-    async def next(self) -> Delivery:
+    async def next(self) -> ArrivedT:
         return await self._arrived.get()
+
+
+class Inbox(_Arrivals[Delivery]):
+    """What a lane's consumer was handed."""
+
+
+class Letters(_Arrivals[DeadLetter]):
+    """What a consumer of dead letters was handed."""
 
 
 async def backlog_where(broker: Broker, condition: Callable[[Backlog], bool]) -> Backlog:
@@ -369,6 +381,8 @@ class BrokerContract:
             await broker.publish(LANE, b"late", {})
         with pytest.raises(BrokerUnavailable):
             await broker.consume(LANE, Inbox(), prefetch=1)
+        with pytest.raises(BrokerUnavailable):
+            await broker.consume_dead_letters(Letters(), prefetch=1)
         with pytest.raises(BrokerUnavailable):
             await broker.backlog()
 

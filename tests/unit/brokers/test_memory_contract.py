@@ -10,6 +10,7 @@ from clarion.brokers.base import Broker
 from clarion.brokers.memory import MemoryBroker
 from clarion.notification import Channel
 from clarion_testing.broker_contract import BrokerContract, BrokerHarness, Parked
+from clarion_testing.dead_letter_contract import DeadLetterContract
 
 
 class _Memory(BrokerHarness):
@@ -27,7 +28,7 @@ class _Memory(BrokerHarness):
         ]
 
 
-class TestMemory(BrokerContract):
+class TestMemory(BrokerContract, DeadLetterContract):
     @pytest.fixture
     async def harness(self) -> AsyncIterator[BrokerHarness]:
         memory = _Memory()

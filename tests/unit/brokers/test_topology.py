@@ -14,7 +14,9 @@ from clarion.brokers.topology import (
     DELAY_QUEUES,
     LADDER,
     LANE_QUEUES,
+    POLICIES,
     QUEUES,
+    RECORDER_QUEUE,
     USERS,
     rung,
 )
@@ -99,6 +101,9 @@ def test_every_lane_has_a_limit_against_poison_messages() -> None:
         ("gateway", "write", "notifications.dead", False),
         ("gateway", "read", "notifications.email.high", False),
         ("gateway", "read", "notifications", False),
+        ("gateway", "read", "notifications.dead.recorder", True),
+        ("gateway", "read", "notifications.email.dead", False),
+        ("email", "read", "notifications.dead.recorder", False),
         ("email", "read", "notifications.email.high", True),
         ("email", "read", "notifications.email.dead", False),
         ("email", "read", "notifications.push.high", False),
@@ -122,4 +127,17 @@ def test_no_service_configures_anything(user: str) -> None:
 
 @pytest.mark.parametrize("queue", [queue.name for queue in QUEUES])
 def test_the_gateway_may_ask_for_the_depth_of_every_queue(queue: str) -> None:
-    assert re.search(USER["gateway"].write, queue)
+    assert re.search(USER["gateway"].write, queue) or re.search(USER["gateway"].read, queue)
+
+
+@pytest.mark.parametrize("queue", [queue.name for queue in QUEUES])
+def test_one_policy_is_for_each_queue(queue: str) -> None:
+    assert len([policy for policy in POLICIES if re.search(policy.pattern, queue)]) == 1
+
+
+def test_parked_messages_go_in_time_and_the_unrecorded_never() -> None:
+    ttl = {policy.name: policy.definition.get("message-ttl") for policy in POLICIES}
+
+    assert ttl["dead"] == 30 * 24 * 3600 * 1000
+    assert ttl["recorder"] is None
+    assert all("x-message-ttl" not in queue.arguments for queue in (*DEAD_QUEUES, RECORDER_QUEUE))

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from clarion.notification import Channel, Lane
+from clarion.notification import Channel, Lane, Priority
 
 Headers = Mapping[str, str | int]
 """Kept with a message through every retry and into the dead-letter queue."""
@@ -63,13 +63,33 @@ class Delivery(ABC):
         """
 
 
+class DeadLetter(ABC):
+    """The copy of a message that was given up, for the record; it is settled by `ack` alone."""
+
+    channel: Channel
+    priority: Priority | None
+    """None where the message went to no lane of ours."""
+    body: bytes
+    headers: Headers
+    """As they were published."""
+    reason: str
+    """Why: the worker's reason, or where `by_broker` one of RabbitMQ's words: `delivery_limit`,
+    `expired`, `maxlen`, `rejected`."""
+    detail: str
+    by_broker: bool
+    """Whether the broker gave it up by itself: no worker has recorded an outcome."""
+
+    @abstractmethod
+    async def ack(self) -> None:
+        """Settle it as recorded; before that a crash brings it again."""
+
+
 Handler = Callable[[Delivery], Awaitable[None]]
+DeadLetterHandler = Callable[[DeadLetter], Awaitable[None]]
 
 
 class Consumer(ABC):
-    """A running subscription to one lane; it survives the broker's restarts."""
-
-    lane: Lane
+    """A running subscription; it survives the broker's restarts."""
 
     @property
     @abstractmethod
@@ -110,6 +130,14 @@ class Broker(ABC):
         task of its own.
 
         A handler that raises leaves its message unsettled until it is redelivered.
+        """
+
+    @abstractmethod
+    async def consume_dead_letters(self, handler: DeadLetterHandler, *, prefetch: int) -> Consumer:
+        """Hand a copy of everything that was given up, by a worker or by the broker itself, to
+        `handler`, at least once; what several clients consume is shared among them.
+
+        Otherwise as `consume`. Raises `BrokerUnavailable`, `TopologyMismatch`.
         """
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -28,7 +29,17 @@ _BROKERS_OWN = (
     "x-acquired-count",
     "x-opt-",
 )
+_REASON, _DETAIL, _DEAD_AT = "x-reason", "x-detail", "x-dead-at"
 _MAX_DETAIL = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a message was given up, and whether RabbitMQ did it by itself."""
+
+    reason: str
+    detail: str
+    by_broker: bool
 
 
 def kept(headers: Mapping[str, Value]) -> dict[str, Value]:
@@ -54,7 +65,31 @@ def number(headers: Mapping[str, object], key: str) -> int | None:
 def obituary(reason: str, detail: str, now: float) -> dict[str, str]:
     """Return what a dead letter says of its end; `now` in seconds since 1970."""
     return {
-        "x-reason": reason,
-        "x-detail": detail[:_MAX_DETAIL],
-        "x-dead-at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+        _REASON: reason,
+        _DETAIL: detail[:_MAX_DETAIL],
+        _DEAD_AT: datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+    }
+
+
+def cause(headers: Mapping[str, object]) -> Cause:
+    """Return what a dead letter's headers say of its end.
+
+    A worker's copy carries no `x-death`, so one that does was given up by RabbitMQ. The first
+    reason there is of no use: a message that waited in a delay queue once has `expired` as its own.
+    """
+    deaths = headers.get("x-death")
+    if isinstance(deaths, list) and deaths and isinstance(deaths[0], Mapping):
+        last = deaths[0]
+        reason = headers.get("x-last-death-reason", last.get("reason", ""))  # since RabbitMQ 3.13
+        queue = headers.get("x-last-death-queue", last.get("queue", ""))
+        return Cause(str(reason), f"given up by RabbitMQ in {queue}", by_broker=True)
+    return Cause(str(headers.get(_REASON, "")), str(headers.get(_DETAIL, "")), by_broker=False)
+
+
+def mourned(headers: Mapping[str, object]) -> Headers:
+    """Return the headers of a dead letter as its message was published with them."""
+    return {
+        key: value
+        for key, value in shown(headers).items()
+        if key not in (_REASON, _DETAIL, _DEAD_AT)
     }

@@ -29,9 +29,18 @@ from loguru import logger
 from yarl import URL
 
 from clarion.brokers import headers as carried
-from clarion.brokers.base import Backlog, Broker, Consumer, Depth, Handler, Headers
+from clarion.brokers.base import (
+    Backlog,
+    Broker,
+    Consumer,
+    DeadLetterHandler,
+    Depth,
+    Handler,
+    Headers,
+)
+from clarion.brokers.deliveries import from_lane, from_recorder
 from clarion.brokers.in_flight import InFlight
-from clarion.brokers.topology import DELAY_QUEUES, EXCHANGES, QUEUES, WORK, dead_queue
+from clarion.brokers.topology import DELAY_QUEUES, EXCHANGES, QUEUES, RECORDER, WORK, dead_queue
 from clarion.errors import BrokerUnavailable, TopologyMismatch, Unroutable
 from clarion.notification import LANES, Channel, Lane
 
@@ -86,13 +95,20 @@ class RabbitMQBroker(Broker):
 
     async def consume(self, lane: Lane, handler: Handler, *, prefetch: int) -> Consumer:
         """Consume on a channel of its own. Raises `BrokerUnavailable`, `TopologyMismatch`."""
+        return await self._consume(lane.routing_key, from_lane(lane, handler, self._send), prefetch)
+
+    async def consume_dead_letters(self, handler: DeadLetterHandler, *, prefetch: int) -> Consumer:
+        """Consume the recorder's queue, which the gateway's user and the admin may read."""
+        return await self._consume(RECORDER, from_recorder(handler), prefetch)
+
+    async def _consume(self, queue: str, in_flight: InFlight, prefetch: int) -> Consumer:
         if self._consuming is None:
             raise BrokerUnavailable(f"not connected to {self._address}")
-        consumer = _RabbitMQConsumer(InFlight(lane, handler, self._send))
+        consumer = _RabbitMQConsumer(queue, in_flight)
         self._consumers = [each for each in self._consumers if not each.finished]
         self._consumers.append(consumer)
         try:
-            async with _within(TIMEOUT, f"consume {lane.routing_key}"):
+            async with _within(TIMEOUT, f"consume {queue}"):
                 await self._consuming.ready()
                 await consumer.start(self._consuming, prefetch)
         except BaseException:
@@ -156,7 +172,12 @@ class RabbitMQBroker(Broker):
         await self._publisher.publish(exchange, key, body, headers)
 
     def _oldest(self, lane: Lane) -> float | None:
-        held = [at for each in self._consumers if each.lane == lane for at in each.held_since()]
+        held = [
+            at
+            for each in self._consumers
+            if each.name == lane.routing_key
+            for at in each.held_since()
+        ]
         return max(0.0, time.time() - min(held)) if held else None
 
 
@@ -203,10 +224,10 @@ class _Publisher:
 
 
 class _RabbitMQConsumer(Consumer):
-    """One lane on one channel: after a reconnect only a channel's last prefetch is set again."""
+    """One queue on one channel: after a reconnect only a channel's last prefetch is set again."""
 
-    def __init__(self, in_flight: InFlight) -> None:
-        self.lane = in_flight.lane
+    def __init__(self, name: str, in_flight: InFlight) -> None:
+        self.name = name
         self.held_since = in_flight.held_since
         self._in_flight = in_flight
         self._cancelled = False
@@ -224,10 +245,10 @@ class _RabbitMQConsumer(Consumer):
         await channel.set_qos(prefetch)
         try:
             # ensure: a queue that was not looked up is not consumed again after a reconnect
-            self._queue = await channel.get_queue(self.lane.routing_key, ensure=True)
+            self._queue = await channel.get_queue(self.name, ensure=True)
         except ChannelNotFoundEntity as error:
             raise TopologyMismatch(
-                f"no queue {self.lane.routing_key}: import rabbitmq/definitions.json"
+                f"no queue {self.name}: import rabbitmq/definitions.json"
             ) from error
         self._channel = await channel.get_underlay_channel()
         self._tag = await self._queue.consume(self._take)
@@ -247,7 +268,7 @@ class _RabbitMQConsumer(Consumer):
         self._cancelled = True
         if self._queue is not None:
             with contextlib.suppress(BrokerUnavailable):
-                async with _within(patience, f"cancel {self.lane.routing_key}"):
+                async with _within(patience, f"cancel {self.name}"):
                     await self._queue.cancel(self._tag)
         await self._in_flight.wind_down()
         if self._leaving is None:
@@ -291,6 +312,7 @@ class _Original:
 
     def __init__(self, message: AbstractIncomingMessage) -> None:
         self.body = message.body
+        self.key = message.routing_key or ""
         self.headers: Mapping[str, object] = message.headers
         self.sent_at = message.timestamp.timestamp() if message.timestamp else None
         self._message = message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 
 from clarion.notification import LANES, Channel, Lane, Priority
@@ -12,6 +13,16 @@ DELAY = "notifications.delay"
 DEAD = "notifications.dead"
 EVENTS = "notifications.events"
 EXCHANGES = (WORK, DELAY, DEAD, EVENTS)
+
+RECORDER = f"{DEAD}.recorder"
+"""The queue in which the gateway finds a copy of every dead letter."""
+
+DELIVERY_LIMIT = 10
+"""How often a message may come back unsettled before it is given up: more often than a bad
+deployment restarts, as each restart hits the neighbours of a poison message too."""
+
+PARKED_DAYS = 30
+"""How long people can look at a parked message; what became of it stays in the database."""
 
 LADDER = tuple(2**power for power in range(13))
 """The delays there is a queue for, in seconds: 1, 2, 4 ... 4096."""
@@ -103,23 +114,35 @@ def _dead(channel: Channel) -> Queue:
 LANE_QUEUES = tuple(_lane(lane) for lane in LANES)
 DELAY_QUEUES = tuple(_delay(seconds) for seconds in LADDER)
 DEAD_QUEUES = tuple(_dead(channel) for channel in Channel)
-QUEUES = LANE_QUEUES + DELAY_QUEUES + DEAD_QUEUES
+RECORDER_QUEUE = Queue(RECORDER, DEAD, ("notifications.#",), _quorum())
+QUEUES = (*LANE_QUEUES, *DELAY_QUEUES, *DEAD_QUEUES, RECORDER_QUEUE)
 
 _CHANNELS = "|".join(Channel)
 _PRIORITIES = "|".join(Priority)
 
 POLICIES = (
-    # more than the restarts of a bad deployment: each hits the neighbours of a poison message too
     Policy(
         "lanes",
         rf"^notifications\.({_CHANNELS})\.({_PRIORITIES})$",
-        {"delivery-limit": 10, "max-length": 1_000_000},
+        {"delivery-limit": DELIVERY_LIMIT, "max-length": 1_000_000},
     ),
     Policy("delay", r"^notifications\.delay\.[0-9]+s$", {"max-length": 1_000_000}),
+    # Nothing else empties these queues, and a full one would stop all dead-lettering: it refuses
+    # what it has no room for.
     Policy(
         "dead",
         rf"^notifications\.({_CHANNELS})\.dead$",
-        {"delivery-limit": 1000, "max-length": 1_000_000},
+        {
+            "delivery-limit": 1000,
+            "max-length": 1_000_000,
+            "message-ttl": PARKED_DAYS * 24 * 3600 * 1000,
+        },
+    ),
+    # without a limit of its own RabbitMQ 4 drops a letter that came back twenty times
+    Policy(
+        "recorder",
+        rf"^{re.escape(RECORDER)}$",
+        {"delivery-limit": 1_000_000, "max-length": 1_000_000},
     ),
 )
 
@@ -132,6 +155,7 @@ def _gateway() -> User:
     return User(
         "gateway",
         write=rf"^notifications(\.events|\.({queues}))?$",
+        read=rf"^{re.escape(RECORDER)}$",
         topics={
             WORK: rf"^notifications\.({_CHANNELS})\.({_PRIORITIES})$",
             EVENTS: rf"^status\.({_CHANNELS})\.",

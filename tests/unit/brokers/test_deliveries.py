@@ -1,4 +1,4 @@
-"""How a message on AMQP is settled: the confirmed copy first, the acknowledgement last."""
+"""How a lane's message on AMQP is settled: the confirmed copy first, the acknowledgement last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from clarion.brokers.base import Delivery
-from clarion.brokers.in_flight import InFlight
+from clarion.brokers.deliveries import from_lane
 from clarion.errors import BrokerUnavailable, Unroutable
 from clarion.notification import Channel, Lane, Priority
 from clarion_testing.broker_contract import Inbox
@@ -22,6 +22,7 @@ class Wire:
 
     def __init__(self, headers: Mapping[str, object] | None = None) -> None:
         self.body = b"body"
+        self.key = LANE.routing_key
         self.headers: Mapping[str, object] = headers or {}
         self.sent_at: float | None = None
         self.lost = False
@@ -48,7 +49,7 @@ class Wire:
 
 async def _handed_out(wire: Wire) -> Delivery:
     inbox = Inbox()
-    InFlight(LANE, inbox, wire.send).hand_out(wire)
+    from_lane(LANE, inbox, wire.send).hand_out(wire)
     return await inbox.next()
 
 
@@ -108,7 +109,7 @@ async def test_a_message_before_its_time_is_parked_again_unhandled(left: float, 
     due, inbox = int((time.time() + left) * 1000), Inbox()
     wire = Wire({"x-due-at": due, "trace": "abc"})
 
-    InFlight(LANE, inbox, wire.send).hand_out(wire)
+    from_lane(LANE, inbox, wire.send).hand_out(wire)
     await wire.acknowledged.wait()
 
     [(_, parked, headers)] = wire.copies
@@ -135,7 +136,7 @@ async def test_the_age_is_from_our_stamp_or_the_producers(
 ) -> None:
     wire, inbox = Wire(headers), Inbox()
     wire.sent_at = sent_at
-    in_flight = InFlight(LANE, inbox, wire.send)
+    in_flight = from_lane(LANE, inbox, wire.send)
 
     in_flight.hand_out(wire)
 
@@ -144,7 +145,7 @@ async def test_the_age_is_from_our_stamp_or_the_producers(
 
 async def test_a_lost_message_is_held_no_longer() -> None:
     wire, inbox = Wire(), Inbox()
-    in_flight = InFlight(LANE, inbox, wire.send)
+    in_flight = from_lane(LANE, inbox, wire.send)
     in_flight.hand_out(wire)
     await inbox.next()
 
