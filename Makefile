@@ -31,8 +31,8 @@ check: $(VENV)/dev ## Check format, lint, types and the direction of imports
 e2e: $(VENV)/dev ## Run the composed containers and deliver through them (needs Docker)
 	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
 
-bench: $(VENV)/dev ## Measure, side by side in one run
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/dev $(VENV)/peers/ready ## Measure beside other systems, in one run (ARGS=--quick proves that it runs)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## Remove the environment, caches and local data
 	rm -rf $(VENV) .data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .schemathesis
@@ -48,6 +48,7 @@ lock: $(VENV)/dev ## Pin every requirement again, with hashes (ARGS=--upgrade mo
 	  $(UV_COMPILE) $(ARGS) services/$$service/pyproject.toml -o requirements/$$service.txt || exit 1; \
 	done
 	$(UV_COMPILE) $(ARGS) services/standalone/pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(UV_COMPILE) $(ARGS) -c requirements/dev.txt requirements/bench.in -o requirements/bench.txt
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -68,3 +69,9 @@ $(VENV)/dev: $(BIN)/python requirements/dev.txt $(PYPROJECTS)
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@$(EDITABLE)
 	@touch $@ $(VENV)/run
+
+# apart from Clarion's: what it is measured beside must not change what it runs on
+$(VENV)/peers/ready: $(VENV)/dev requirements/bench.txt
+	@$(BIN)/python -m venv $(VENV)/peers
+	@$(VENV)/peers/bin/pip --disable-pip-version-check --quiet install --require-hashes -r requirements/bench.txt
+	@touch $@

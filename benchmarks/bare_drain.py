@@ -1,7 +1,7 @@
 """The limit of *drain*: take, call, acknowledge; no template, no database, no promise kept.
 
 Bare aio-pika (prefetch 200, acknowledgements with `multiple`) and one aiohttp session with a body
-that was built before.
+that was built before; with `echo` as the last argument the message itself is sent on.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Acknowledger:
                 await last.ack(multiple=True)
 
 
-async def _drain(broker: str, queue_name: str, provider: str) -> None:
+async def _drain(broker: str, queue_name: str, provider: str, what: str = "") -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     connector = aiohttp.TCPConnector(limit=PREFETCH)
@@ -68,7 +68,8 @@ async def _drain(broker: str, queue_name: str, provider: str) -> None:
 
         async def handle(message: AbstractIncomingMessage) -> None:
             acknowledger.took(message)
-            async with session.post(provider, data=BODY, headers=HEADERS) as response:
+            body = message.body if what == "echo" else BODY
+            async with session.post(provider, data=body, headers=HEADERS) as response:
                 await response.read()
             await acknowledger.finished(message)
 

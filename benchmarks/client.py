@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
 from collections.abc import Iterator
 
+from benchmarks.events import event
 from benchmarks.servers import within
-
-
-def event() -> dict[str, object]:
-    """Return an email event that the gateway accepts."""
-    return {
-        "message_id": uuid.uuid4().hex,
-        "target_user_id": "user_1",
-        "channel": "email",
-        "template_id": "welcome",
-        "payload": {"user_name": "Ann", "email": "ann@example.com"},
-    }
 
 
 def single() -> bytes:
     """Return a request with one event."""
-    return _request("/v1/notifications", event())
+    return request_of(event())
 
 
-def batch(size: int) -> bytes:
+def request_of(one: dict[str, object]) -> bytes:
+    """Return the request that sends this event."""
+    return _request("/v1/notifications", one)
+
+
+def batch(size: int, priority: str = "normal") -> bytes:
     """Return a request with several events."""
-    return _request("/v1/notifications/batch", {"notifications": [event() for _ in range(size)]})
+    events = [event(priority) for _ in range(size)]
+    return _request("/v1/notifications/batch", {"notifications": events})
 
 
 def _request(path: str, body: object) -> bytes:
@@ -42,6 +37,32 @@ async def post(port: int, requests: list[bytes], connections: int) -> None:
     waiting = iter(requests)
     async with asyncio.timeout(120):
         await asyncio.gather(*(_post_in_turn(port, waiting) for _ in range(connections)))
+
+
+class Connections:
+    """Kept connections, one for each request that is under way."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def post(self, request: bytes) -> None:
+        """Return once it is answered 202. Raises `RuntimeError` otherwise."""
+        if self._idle:
+            reader, writer = self._idle.pop()
+        else:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(request)
+        status, body = await _answer(reader)
+        if status != 202:
+            raise RuntimeError(f"answered {status}: {body[:500]!r}")
+        self._idle.append((reader, writer))
+
+    async def close(self) -> None:
+        """Close them all."""
+        for _, writer in self._idle:
+            writer.close()
+            await writer.wait_closed()
 
 
 async def _post_in_turn(port: int, requests: Iterator[bytes]) -> None:

@@ -3,105 +3,69 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from dataclasses import dataclass
 
-from benchmarks import client
-from benchmarks.processes import Process, running
+from benchmarks.contestants import Arena, Contestant, clarion, limit, peers
+from benchmarks.meter import Meter
+from benchmarks.processes import Process
 from benchmarks.report import Row
-from benchmarks.servers import QUEUE, Observer, Servers, within
-from clarion_testing.rabbitmq_nodes import free_port
+from benchmarks.servers import within
 
 LATENCIES = (0, 50)
-WARM_SHARE = 10
-"""The clock starts when one in so many is sent: starting a process is no part of the contest."""
-PATIENCE = 180.0
+THREADS = {0: 8, 50: 64}
+"""For those that need one for each call under way: Dramatiq's default, and more to wait with."""
+WARM = 0.1
+"""The clock starts when so much is sent: starting a process is no part of the contest."""
+PATIENCE = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """The contest, with what its contestants share."""
+def contestants(arena: Arena) -> tuple[Contestant, ...]:
+    """Return who drains."""
+    return (limit(arena), clarion(arena), *peers(arena))
 
-    servers: Servers
-    observer: Observer
-    provider: int
-    count: int
 
-    async def clarion(self, latency: int) -> Row:
-        """Let the email worker drain the queue with its default settings."""
-        return await self._clarion("clarion", latency, {})
+async def drain(contestant: Contestant, contest: str, count: int, latency: int) -> Row:
+    """Fill the queue, and let the contestant empty it."""
+    arena = contestant.arena
+    await arena.reset()
+    await contestant.fill(count)
+    with contestant.worker(arena.url(latency), threads=THREADS[latency]) as worker:
+        row = await measured(contestant, contest, count, worker)
+    if await arena.calls() != count:
+        raise RuntimeError("the provider was called more than once for a notification")
+    return row
 
-    async def clarion_200(self, latency: int) -> Row:
-        """Let the email worker drain the queue with the prefetch that the limit has."""
-        return await self._clarion("clarion, prefetch 200", latency, {"PREFETCH_NORMAL": "200"})
 
-    async def _clarion(self, who: str, latency: int, settings: dict[str, str]) -> Row:
-        await self._fill()
-        env = self.servers.environment("email") | {
-            "PORT": str(free_port()),
-            "SENDGRID_API_KEY": "SG.bench",
-            "SENDGRID_BASE_URL": self._url(latency),
-            **settings,
-        }
-        with running("clarion_email", folder=self.servers.folder, env=env) as worker:
-            row = await self._measure(who, latency, worker, recorded=True)
-        if await self._calls() != self.count:
-            raise RuntimeError("the provider was called more than once for a notification")
-        return row
+async def measured(
+    contestant: Contestant, contest: str, count: int, *workers: Process, warm: float = WARM
+) -> Row:
+    """Return what it took from when a first share of the calls was made until all is recorded."""
+    arena = contestant.arena
+    first = await called(arena, int(count * warm), workers)
+    meter = Meter(arena.servers, *workers)
+    await called(arena, count, workers)
+    if (table := contestant.table) is not None:
 
-    async def limit(self, latency: int) -> Row:
-        """Let bare aio-pika and aiohttp drain the same queue."""
-        await self._fill()
-        arguments = (self.servers.rabbitmq.admin_url, QUEUE, self._url(latency) + "/v3/mail/send")
-        with running("benchmarks.bare_drain", *arguments, folder=self.servers.folder) as worker:
-            return await self._measure("limit", latency, worker, recorded=False)
+        async def all_sent() -> bool:
+            return await arena.observer.sent(table) == count
 
-    def _url(self, latency: int) -> str:
-        return f"http://127.0.0.1:{self.provider}/{latency}"
+        # seldom: to count a full table is work too
+        await within(PATIENCE, all_sent, every=0.02)
+    return Row(contest, contestant.name, meter.figures(count - first))
 
-    async def _fill(self) -> None:
-        await self.observer.empty()
-        await client.get(self.provider, "/reset")
-        port = free_port()
-        env = self.servers.environment("gateway") | {"PORT": str(port), "LOG_LEVEL": "WARNING"}
-        with running("clarion_gateway", folder=self.servers.folder, env=env):
-            await client.serves(port)
-            sizes = [min(500, self.count - done) for done in range(0, self.count, 500)]
-            await client.post(port, [client.batch(size) for size in sizes], 1)
-            await self.observer.queued(self.count)
 
-    async def _calls(self) -> int:
-        return int(await client.get(self.provider, "/count"))
+async def called(arena: Arena, count: int, workers: tuple[Process, ...]) -> int:
+    """Return once the provider took that many calls; returns how many it took."""
+    calls = 0
 
-    async def _called(self, worker: Process, count: int) -> int:
-        calls = 0
-
-        async def enough() -> bool:
-            nonlocal calls
+    async def enough() -> bool:
+        nonlocal calls
+        for worker in workers:
             worker.check()
-            calls = await self._calls()
-            return calls >= count
+        calls = await arena.calls()
+        return calls >= count
 
-        with contextlib.suppress(TimeoutError):
-            await within(PATIENCE, enough)
-            return calls
-        raise RuntimeError(f"{calls} of {self.count} calls in {PATIENCE:g} s")
-
-    async def _measure(self, who: str, latency: int, worker: Process, *, recorded: bool) -> Row:
-        first = await self._called(worker, self.count // WARM_SHARE)
-        started, cpu = time.perf_counter(), worker.cpu()
-        await self._called(worker, self.count)
-        if recorded:
-
-            async def all_sent() -> bool:
-                return await self.observer.sent() == self.count
-
-            await within(PATIENCE, all_sent)
-        seconds, done = time.perf_counter() - started, self.count - first
-        return Row(
-            contest=f"drain {latency} ms",
-            contestant=who,
-            rate=done / seconds,
-            cpu_per_1000=(worker.cpu() - cpu) / done * 1000,
-            peak_mb=worker.peak_mb(),
-        )
+    with contextlib.suppress(TimeoutError):
+        await within(PATIENCE, enough)
+        return calls
+    output = "\n".join(worker.output() for worker in workers)
+    raise RuntimeError(f"{calls} of {count} calls in {PATIENCE:g} s:\n{output}")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from benchmarks import client
-from benchmarks.processes import Process, running
+from benchmarks.contestants import CLARION, LIMIT, Arena, gateway
+from benchmarks.meter import Meter
+from benchmarks.processes import PEERS, Process, running
 from benchmarks.report import Row
-from benchmarks.servers import Observer, Servers
+from benchmarks.servers import QUEUE
 from clarion_testing.rabbitmq_nodes import free_port
 
 BATCH = 500
+
+Running = Callable[[], AbstractContextManager[tuple[Process, int]]]
+"""Starts a contestant; yields its process and its port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,50 +40,69 @@ class Load:
 def loads(count: int) -> tuple[Load, ...]:
     """Return the loads for a run of that many notifications each."""
     return (
-        Load("intake 1 connection", max(count // 4, 100), 1, 1),
+        Load("intake 1 connection", max(count // 10, 100), 1, 1),
         Load("intake 64 connections", count, 1, 64),
         Load(f"intake batches of {BATCH}", max(count // BATCH, 2), BATCH, 1),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
-    """The contest, with what its contestants share."""
+class Acceptor:
+    """An HTTP server that hands notifications to a queue."""
 
-    servers: Servers
-    observer: Observer
+    arena: Arena
+    name: str
+    queue: str
+    run: Running
 
-    async def clarion(self, load: Load) -> Row:
-        """Let the gateway accept: checked, stored, and published afterwards."""
-        port = free_port()
-        env = self.servers.environment("gateway") | {"PORT": str(port)}
-        with running("clarion_gateway", folder=self.servers.folder, env=env) as gateway:
-            return await self._measure("clarion", load, port, gateway)
 
-    async def limit(self, load: Load) -> Row:
-        """Let Starlette accept: published and confirmed."""
-        port = free_port()
-        arguments = (str(port), self.servers.rabbitmq.admin_url)
-        with running("benchmarks.bare_intake", *arguments, folder=self.servers.folder) as app:
-            return await self._measure("limit", load, port, app)
+def acceptors(arena: Arena) -> tuple[Acceptor, ...]:
+    """Return who accepts."""
+    return (
+        Acceptor(arena, LIMIT, QUEUE, lambda: bare(arena)),
+        Acceptor(arena, CLARION, QUEUE, lambda: gateway(arena)),
+        Acceptor(arena, "fastapi + celery", "peer_celery", lambda: fastapi(arena)),
+    )
 
-    async def _measure(self, who: str, load: Load, port: int, process: Process) -> Row:
-        await self.observer.empty()
+
+@contextlib.contextmanager
+def bare(arena: Arena) -> Iterator[tuple[Process, int]]:
+    """Run Starlette and a confirmed publish."""
+    port = free_port()
+    arguments = (str(port), arena.servers.rabbitmq.admin_url)
+    with running("benchmarks.bare_intake", *arguments, folder=arena.servers.folder) as process:
+        yield process, port
+
+
+@contextlib.contextmanager
+def fastapi(arena: Arena) -> Iterator[tuple[Process, int]]:
+    """Run FastAPI and `celery.delay()`."""
+    port = free_port()
+    arguments = ("benchmarks.peers.fastapi_app:app", "--port", str(port), "--no-access-log")
+    env = {**arena.servers.environment("admin"), "SENDGRID_BASE_URL": arena.url()}
+    with running(
+        "uvicorn", *arguments, folder=arena.servers.folder, env=env, python=PEERS
+    ) as process:
+        yield process, port
+
+
+async def accept(acceptor: Acceptor, load: Load) -> Row:
+    """Send the load to the contestant, until every request is answered 202."""
+    observer = acceptor.arena.observer
+    await acceptor.arena.reset()
+    with acceptor.run() as (process, port):
         await client.serves(port)
         warm = max(load.requests // 10, 1)
         await client.post(port, load.build(warm), load.connections)
-        await self.observer.queued(warm * load.size)
+        await observer.queued(warm * load.size, acceptor.queue)
         requests, count = load.build(load.requests), load.requests * load.size
-        started, cpu = time.perf_counter(), process.cpu()
+        meter = Meter(acceptor.arena.servers, process)
         await client.post(port, requests, load.connections)
-        accepted = time.perf_counter() - started
-        await self.observer.queued(count + warm * load.size)
-        queued = time.perf_counter() - started
-        return Row(
-            contest=load.name,
-            contestant=who,
-            rate=count / accepted,
-            queued_rate=count / queued,
-            cpu_per_1000=(process.cpu() - cpu) / count * 1000,
-            peak_mb=process.peak_mb(),
-        )
+        rate = count / meter.seconds
+        await observer.queued(count + warm * load.size, acceptor.queue)
+        figures = meter.figures(count)
+    # the CPU counts until the broker has them all: what is put off is not saved
+    queued = figures.pop("per second")
+    return Row(
+        load.name, acceptor.name, {"per second": rate, "queued per second": queued, **figures}
+    )

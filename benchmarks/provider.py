@@ -1,23 +1,44 @@
 """The provider: a bare asyncio HTTP server that takes every request after a given latency.
 
-`POST /<milliseconds>/...` is answered 202; `GET /count` says how many there were, and `GET /reset`
-sets that to 0. It reads no more of HTTP than the clients here send.
+`POST /<milliseconds>/<mode>/...` is answered 202. The mode `keyed` notes when each recipient's call
+came in, and `failing` answers 503 to the first call of every fifth recipient. `GET /count` says how
+many calls were taken, `GET /failed` how many were not, `GET /arrivals` when each came, and
+`GET /reset` forgets all that. It reads no more of HTTP than the clients here send.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
+import time
+import zlib
 from typing import cast
 
 import uvloop
 
+_RECIPIENT = re.compile(rb'"email": ?"([0-9a-f]{32})@')
+
 
 class Calls:
-    """How many requests were answered."""
+    """What was asked so far."""
 
-    count = 0
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew."""
+        self.taken = 0
+        self.arrivals: dict[bytes, float] = {}
+        self.failed: set[bytes] = set()
+
+    def fails(self, recipient: bytes) -> bool:
+        """Whether this call is one that fails: the first of every fifth recipient."""
+        if recipient in self.failed or zlib.crc32(recipient) % 5:
+            return False
+        self.failed.add(recipient)
+        return True
 
 
 class Provider(asyncio.Protocol):
@@ -41,24 +62,40 @@ class Provider(asyncio.Protocol):
                 size = int(head[at + 15 :].split(b"\r\n", 1)[0])
             if len(self._buffer) < end + 4 + size:
                 return
+            body = self._buffer[end + 4 : end + 4 + size]
             self._buffer = self._buffer[end + 4 + size :]
-            self._answer(head)
+            self._answer(head, body)
 
-    def _answer(self, head: bytes) -> None:
+    def _answer(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"get"):
-            if b"/reset" in head:
-                self._calls.count = 0
-            self._write(b"200 OK", str(self._calls.count).encode())
+            self._write(b"200 OK", self._report(head))
             return
-        latency = int(head.split(b"/", 2)[1]) / 1000
-        if latency:
+        _, milliseconds, mode, _ = head.split(b"/", 3)
+        if mode != b"plain":
+            match = _RECIPIENT.search(body)
+            recipient = match[1] if match else b""
+            self._calls.arrivals.setdefault(recipient, time.perf_counter())
+            if mode == b"failing" and self._calls.fails(recipient):
+                self._write(b"503 Service Unavailable", b"")
+                return
+        if latency := int(milliseconds) / 1000:
             asyncio.get_running_loop().call_later(latency, self._accept)
         else:
             self._accept()
 
+    def _report(self, head: bytes) -> bytes:
+        calls = self._calls
+        if head.startswith(b"get /reset"):
+            calls.forget()
+        if head.startswith(b"get /failed"):
+            return str(len(calls.failed)).encode()
+        if head.startswith(b"get /arrivals"):
+            return b"\n".join(b"%s %.6f" % arrival for arrival in calls.arrivals.items())
+        return str(calls.taken).encode()
+
     def _accept(self) -> None:
-        self._calls.count += 1
-        self._write(b"202 Accepted\r\nX-Message-Id: m%d" % self._calls.count, b"")
+        self._calls.taken += 1
+        self._write(b"202 Accepted\r\nX-Message-Id: m%d" % self._calls.taken, b"")
 
     def _write(self, status: bytes, body: bytes) -> None:
         assert self._transport is not None

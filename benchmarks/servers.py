@@ -13,12 +13,23 @@ from pathlib import Path
 import aio_pika
 import asyncpg
 
+from benchmarks.processes import cpu_of_tree
+from clarion.brokers.topology import QUEUES
 from clarion.store import migrate
 from clarion_testing import postgres_servers, rabbitmq_nodes
 from clarion_testing.postgres_servers import PostgresServer
 from clarion_testing.rabbitmq_nodes import RabbitMQ
 
 QUEUE = "notifications.email.normal"
+PEER_QUEUES = ("peer_celery", "peer_dramatiq", "peer_dramatiq.DQ", "peer_taskiq")
+_PEER_TABLE = """
+CREATE TABLE peer_notifications (
+    message_id text PRIMARY KEY,
+    status text NOT NULL,
+    attempts integer NOT NULL DEFAULT 1,
+    provider_id text,
+    sent_at timestamptz
+)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,12 @@ class Servers:
     def environment(self, user: str) -> dict[str, str]:
         """Return where a service finds the servers."""
         return {"BROKER_URL": self.rabbitmq.url(user), "DATABASE_URL": self.database}
+
+    def cpu(self) -> tuple[float, float]:
+        """Return the CPU seconds that RabbitMQ and PostgreSQL have used so far; 0 in Docker."""
+        roots = [getattr(self.rabbitmq, "_server", None), getattr(self.postgres, "_process", None)]
+        broker, database = (cpu_of_tree(root.pid) if root is not None else 0.0 for root in roots)
+        return broker, database
 
 
 @contextlib.contextmanager
@@ -53,10 +70,13 @@ def private_servers() -> Iterator[Servers]:
         server.execute("CREATE DATABASE bench")
         database = f"{server.url}/bench"
         migrate(database)
+        server.execute(_PEER_TABLE, database="bench")
         yield Servers(folder / "run", node, server, database)
 
 
 def _rabbitmq(folder: Path) -> RabbitMQ:
+    if not rabbitmq_nodes.have_local_server() and rabbitmq_nodes.can_install():
+        rabbitmq_nodes.install()
     if rabbitmq_nodes.have_local_server():
         return rabbitmq_nodes.LocalNode(folder)
     if rabbitmq_nodes.have_docker() and rabbitmq_nodes.have_image():
@@ -65,6 +85,8 @@ def _rabbitmq(folder: Path) -> RabbitMQ:
 
 
 def _postgres(folder: Path) -> PostgresServer:
+    if not postgres_servers.have_local_server() and postgres_servers.can_install():
+        postgres_servers.install()
     if postgres_servers.have_local_server():
         return postgres_servers.LocalServer(folder, fsync=True)
     if postgres_servers.have_docker() and postgres_servers.have_image():
@@ -79,29 +101,42 @@ class Observer:
         self._channel = channel
         self._database = database
 
-    async def ready(self) -> int:
-        """Return how many messages wait in the queue."""
-        found = await self._channel.declare_queue(QUEUE, passive=True)
+    async def ready(self, queue: str = QUEUE) -> int:
+        """Return how many messages wait in a queue."""
+        found = await self._channel.declare_queue(queue, passive=True)
         return found.declaration_result.message_count or 0
 
-    async def queued(self, count: int) -> None:
+    async def queued(self, count: int, queue: str = QUEUE) -> None:
         """Return once that many messages wait."""
 
         async def enough() -> bool:
-            return await self.ready() >= count
+            return await self.ready(queue) >= count
 
-        await within(120, enough)
+        await within(120, enough, every=0.01)
 
-    async def sent(self) -> int:
+    async def sent(self, table: str = "notifications") -> int:
         """Return how many notifications are recorded as sent."""
-        sql = "SELECT count(*) FROM notifications WHERE status = 'sent'"
+        sql = f"SELECT count(*) FROM {table} WHERE status = 'sent'"  # noqa: S608  names of ours
         return int(await self._database.fetchval(sql))
 
-    async def empty(self) -> None:
-        """Leave no message and no row of an earlier contest."""
-        queue = await self._channel.get_queue(QUEUE, ensure=False)
-        await queue.purge()
-        await self._database.execute("TRUNCATE notifications, attempts, events CASCADE")
+    async def execute(self, sql: str) -> None:
+        """Run a statement."""
+        await self._database.execute(sql, timeout=3600)
+
+    async def rows(self, sql: str) -> list[str]:
+        """Return the first column of what a query finds, as text."""
+        return [str(row[0]) for row in await self._database.fetch(sql)]
+
+    async def empty(self, *, rows: bool = True) -> None:
+        """Leave no message and, unless told otherwise, no row of an earlier contest."""
+        for lane in QUEUES:
+            await (await self._channel.get_queue(lane.name, ensure=False)).purge()
+        for name in PEER_QUEUES:
+            await self._channel.queue_delete(name)
+        if rows:
+            await self._database.execute(
+                "TRUNCATE notifications, attempts, events, peer_notifications"
+            )
 
 
 @contextlib.asynccontextmanager
