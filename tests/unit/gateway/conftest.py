@@ -13,7 +13,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-import uvicorn
 
 from clarion.brokers.base import Headers
 from clarion.brokers.memory import MemoryBroker
@@ -23,6 +22,7 @@ from clarion.runner import listen, serving
 from clarion.store import migrate, open_store
 from clarion.store.base import Store
 from clarion.templates import TemplateRepository
+from clarion_gateway import server
 from clarion_gateway.app import create_app
 from clarion_gateway.auth import ApiKeys, new_key, parse_keys, parse_scopes
 from clarion_gateway.limits import Limits
@@ -191,8 +191,7 @@ async def start_gateway(
             )
             listener = listen("127.0.0.1", 0)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            config = uvicorn.Config(app, log_config=None, lifespan="on", ws="none")
-            await stack.enter_async_context(serving(config, listener))
+            await stack.enter_async_context(serving(server.config(app), listener))
             return Gateway(url, session, store, broker, publisher)
 
         yield start

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import aiohttp
-import uvicorn
 import uvloop
 from loguru import logger
 
@@ -15,9 +14,10 @@ from clarion import logs
 from clarion.brokers import open_broker
 from clarion.errors import ClarionError
 from clarion.runner import listen, serving, stop_signal
-from clarion.settings import load, secrets_folder
+from clarion.settings import load, secrets_folder, secrets_of
 from clarion.store import open_store
 from clarion.templates import TemplateRepository
+from clarion_gateway import server
 from clarion_gateway.app import create_app
 from clarion_gateway.auth import (
     DEFAULT_SCOPES,
@@ -72,7 +72,7 @@ def _new_key(name: str, scopes: str) -> None:
 def _run() -> None:
     logs.configure("gateway")
     settings = load(GatewaySettings)
-    logs.configure("gateway", settings.log_level)
+    logs.configure("gateway", settings.log_level, secrets=secrets_of(settings))
     keys = require_keys(_keys(settings), host=settings.host, auth=settings.auth)
     if not keys.required:
         logger.bind(host=settings.host).warning("no API keys are asked for: anyone may send")
@@ -104,16 +104,7 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             rate=RateLimit(settings.rate_limit, settings.burst),
             access_log=settings.access_log == "on",
         )
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            ws="none",
-            timeout_graceful_shutdown=3,
-        )
-        async with rotation.running(), serving(config, listener):
+        async with rotation.running(), serving(server.config(app), listener):
             logger.bind(host=settings.host, port=listener.getsockname()[1]).info("serving")
             await stop.wait()
             logger.info("stopping")

@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-import uvicorn
 from loguru import logger
 
 from clarion.brokers.base import Broker
@@ -27,6 +26,7 @@ from clarion_email import content as email_content
 from clarion_email.providers import open_provider as open_email
 from clarion_gateway.app import create_app as create_gateway
 from clarion_gateway.auth import ApiKeys, parse_keys, require_keys
+from clarion_gateway.server import config as gateway_config
 from clarion_push import content as push_content
 from clarion_push.providers import open_provider as open_push
 from clarion_sandbox.app import create_app as create_sandbox
@@ -66,7 +66,7 @@ async def running(
         for worker in workers:
             await worker.start()
         app = _gateway(settings, store, broker, keys, workers)
-        await stack.enter_async_context(serving(_config(app), gateway))
+        await stack.enter_async_context(serving(gateway_config(app, stop_seconds=2), gateway))
         yield
 
 
@@ -131,18 +131,6 @@ def _gateway(
         probes={
             worker.channel: LocalProbe(WorkerHealth(worker, broker, store)) for worker in workers
         },
-    )
-
-
-def _config(app: Any) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="on",
-        ws="none",
-        timeout_graceful_shutdown=2,
     )
 
 
