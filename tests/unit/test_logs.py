@@ -67,6 +67,39 @@ def test_a_line_break_cannot_forge_a_second_line(stream: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("550 no such user <john.doe@example.com>", "550 no such user <j***@example.com>"),
+        ("to=j\u00f6hn@ex\u00e4mple.com, again", "to=j***@ex\u00e4mple.com, again"),
+        ("amqp://email:pa55@rabbitmq:5672/", "amqp://***@rabbitmq:5672/"),
+        ("postgresql://clarion:p%40ss@db/clarion", "postgresql://***@db/clarion"),
+        ("the number +14155550123 is not on WhatsApp", "the number +14***23 is not on WhatsApp"),
+        ("key clarion_" + "a" * 43 + " is known", "key *** is known"),
+        ("token " + "a" * 22 + ":APA91b" + "b" * 134, "token aaaa***"),
+        ("rejected hunter22 and hunter2", "rejected *** and ***"),
+        ("in 2+2 minutes @ noon, 3 @ a time", "in 2+2 minutes @ noon, 3 @ a time"),
+        ("email:1 as email at 127.0.0.1:5672", "email:1 as email at 127.0.0.1:5672"),
+    ],
+)
+def test_what_others_say_is_looked_through(said: str, written: str) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    logs.configure("email", "INFO", stream, secrets=["hunter2", "hunter22", "at"])
+    try:
+        logger.bind(detail=said, nested={"all": [said]}, error=ValueError(said)).info("{}", said)
+    finally:
+        logger.remove()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+    (line,) = lines(stream)
+    context = line["context"]
+    assert line["message"] == context["detail"] == context["error"] == written
+    assert context["nested"] == {"all": [written]}
+
+
+@pytest.mark.parametrize(
     ("address", "masked"),
     [
         ("john.doe@example.com", "j***@example.com"),

@@ -1,10 +1,16 @@
-"""JSON log lines of one shape, with addresses, numbers and tokens masked."""
+"""JSON log lines of one shape, with addresses, numbers, tokens and credentials masked.
+
+Whoever writes a line masks what he knows to be an address. The words of providers, drivers and
+libraries are not ours, so every text is looked through once more on its way out.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
@@ -13,16 +19,34 @@ if TYPE_CHECKING:
     from loguru import Message, Record
 
 
-def configure(service: str, level: str = "INFO", stream: TextIO = sys.stdout) -> None:
+_EMAIL = re.compile(r"[^\s@<>\"'(),:;=]+@(?=[^\s@<>\"'(),:;]+\.[^\s@.<>\"'(),:;]{2})")
+_USERINFO = re.compile(r"(?<=://)[^\s/@]*:[^\s/@]*(?=@)")
+_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
+_TOKEN = re.compile(r"[A-Za-z0-9_:-]{100,}")  # as long as what FCM gives a device
+_API_KEY = re.compile(r"clarion_[A-Za-z0-9_-]{20,}")
+_HIDDEN = "***"
+_SHORTEST_SECRET = 6
+"""A password of fewer characters cannot be told from ordinary words."""
+
+
+def configure(
+    service: str,
+    level: str = "INFO",
+    stream: TextIO = sys.stdout,
+    *,
+    secrets: Iterable[str] = (),
+) -> None:
     """Send every log line of this process to `stream` as JSON: timestamp, level, message, context.
 
-    Lines of libraries that use the standard `logging` go the same way, from WARNING on.
+    Lines of libraries that use the standard `logging` go the same way, from WARNING on. No line
+    holds one of the `secrets`.
     """
+    hidden = sorted({s for s in secrets if len(s) >= _SHORTEST_SECRET}, key=len, reverse=True)
     logger.remove()
     logger.configure(extra={"service": service})
 
     def write(message: Message) -> None:
-        stream.write(_line(message.record) + "\n")
+        stream.write(_line(message.record, hidden) + "\n")
         stream.flush()
 
     logger.add(write, level=level, format="{message}", backtrace=False, diagnose=False)
@@ -43,7 +67,25 @@ def mask(address: str) -> str:
     return f"{address[:4]}***"
 
 
-def _line(record: Record) -> str:
+def conceal(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return a text of somebody else's with addresses, numbers, tokens and `secrets` masked."""
+    for secret in secrets:
+        if secret in text:
+            text = text.replace(secret, _HIDDEN)
+    # most texts hold nothing of the kind: looking for one character costs next to nothing
+    if "@" in text:
+        text = _USERINFO.sub(_HIDDEN, text)
+        text = _EMAIL.sub(lambda found: f"{found[0][:1]}***@", text)
+    if "+" in text:
+        text = _PHONE.sub(lambda found: mask(found[0]), text)
+    if "clarion_" in text:
+        text = _API_KEY.sub(_HIDDEN, text)
+    if len(text) >= 100:
+        text = _TOKEN.sub(lambda found: mask(found[0]), text)
+    return text
+
+
+def _line(record: Record, secrets: list[str]) -> str:
     context: dict[str, object] = dict(record["extra"])
     if record["exception"] is not None:
         error = record["exception"]
@@ -53,11 +95,24 @@ def _line(record: Record) -> str:
         {
             "timestamp": record["time"].isoformat(timespec="milliseconds"),
             "level": record["level"].name.lower(),
-            "message": record["message"],
-            "context": context,
+            "message": conceal(record["message"], secrets),
+            "context": _concealed(context, secrets),
         },
-        default=str,
     )
+
+
+def _concealed(value: object, secrets: list[str]) -> object:
+    match value:
+        case str():
+            return conceal(value, secrets)
+        case bool() | int() | float() | None:
+            return value
+        case dict():
+            return {str(key): _concealed(item, secrets) for key, item in value.items()}
+        case list() | tuple():
+            return [_concealed(item, secrets) for item in value]
+        case _:
+            return conceal(str(value), secrets)
 
 
 def _traceback(record: Record) -> list[str]:

@@ -23,7 +23,7 @@ from clarion.notification import Channel, Priority
 from clarion.ops import WorkerHealth, create_app
 from clarion.patience import patiently
 from clarion.provider import HttpTransport, Provider
-from clarion.settings import WorkerSettings, load
+from clarion.settings import WorkerSettings, load, secrets_of
 from clarion.store import open_store
 from clarion.store.base import Store
 from clarion.templates import TemplateRepository
@@ -44,7 +44,7 @@ def run(
     logs.configure(channel)
     try:
         settings = load(settings_class)
-        logs.configure(channel, settings.log_level)
+        logs.configure(channel, settings.log_level, secrets=secrets_of(settings))
         uvloop.run(_serve(channel, settings, compose, open_provider))
     except ClarionError as error:
         sys.exit(f"clarion {channel}: {error}")

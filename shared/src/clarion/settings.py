@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import unquote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
@@ -97,6 +98,18 @@ def load(settings_class: type[SettingsT], **given: Any) -> SettingsT:
         return settings_class(_secrets_dir=secrets if secrets.is_dir() else None, **given)
     except ValidationError as error:
         raise SettingsError("; ".join(map(_say, error.errors()))) from error
+
+
+def secrets_of(settings: BaseSettings) -> set[str]:
+    """Return what no log line may hold: every secret setting, and the passwords in its URLs."""
+    found: set[str] = set()
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr) and value.get_secret_value():
+            secret = value.get_secret_value()
+            password = secret.rpartition("@")[0].rpartition("/")[2].partition(":")[2]
+            found |= {secret, password, unquote(password)} - {""}
+    return found
 
 
 def secrets_folder() -> Path:
