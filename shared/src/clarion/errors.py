@@ -9,6 +9,7 @@ ClarionError
 │   └── TemplateInvalid      dead-letter the notification; the template's author mends it
 ├── BrokerError
 │   ├── BrokerUnavailable    wait, then publish or consume again
+│   ├── QueueFull            wait, then publish to this lane again
 │   ├── Unroutable           alarm: no queue is bound for the routing key
 │   └── TopologyMismatch     stop the start; the operator mends the broker's definitions
 ├── StoreError
@@ -78,6 +79,11 @@ class BrokerError(ClarionError):
 
 class BrokerUnavailable(BrokerError):
     """The broker did not take responsibility for a message: try again later."""
+
+
+class QueueFull(BrokerError):
+    """The broker does not hold the message, as its lane has no room: wait, then publish to this
+    lane again. Other lanes go on."""
 
 
 class Unroutable(BrokerError):

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from clarion.amqp_url import node_urls
 from clarion.errors import SettingsError
 from clarion.retry import RetryPolicy
 
@@ -29,7 +30,8 @@ class CommonSettings(BaseSettings):
     host: str = "127.0.0.1"
     broker_url: SecretStr = Field(
         SecretStr("amqp://guest:guest@localhost:5672/"),
-        description="`amqp://user:password@host:5672/vhost`, or `memory://` within one process",
+        description="`amqp://user:password@host:5672/vhost`, with the nodes of a cluster separated "
+        "by commas (`host1:5672,host2:5672`), or `memory://` within one process",
     )
     database_url: SecretStr = Field(
         SecretStr("postgresql://clarion:clarion@localhost:5432/clarion"),
@@ -43,6 +45,8 @@ class CommonSettings(BaseSettings):
         scheme = value.get_secret_value().partition("://")[0]
         if scheme not in {"amqp", "amqps", "memory"}:
             raise ValueError("must start with amqp://, amqps:// or memory://")
+        if scheme != "memory":
+            node_urls(value.get_secret_value())
         return value
 
     @field_validator("database_url")

@@ -73,6 +73,62 @@ async def test_a_broker_without_our_definitions_is_told_what_it_lacks(rabbitmq: 
         rabbitmq.ctl("delete_vhost", "empty")
 
 
+async def test_a_second_connect_keeps_the_connections_and_the_consumers(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ
+) -> None:
+    broker, inbox = await harness.open(), Inbox()
+    consumer = await broker.consume(LANE, inbox, prefetch=1)
+
+    await asyncio.gather(broker.connect(), broker.connect())
+    await broker.publish(LANE, b"once", {})
+    await (await inbox.next()).ack()
+
+    listing = await asyncio.to_thread(rabbitmq.ctl, "-q", "list_connections", "name")
+    assert len([line for line in listing.splitlines() if "->" in line]) == 2
+    assert consumer.active
+
+
+async def test_a_second_connect_while_the_broker_is_away_fails_and_then_succeeds(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ
+) -> None:
+    broker = await harness.open()
+    await asyncio.to_thread(rabbitmq.kill)
+    try:
+        await _until(lambda: not broker.connected)
+        with pytest.raises(BrokerUnavailable, match="as admin"):
+            await broker.connect()
+    finally:
+        await asyncio.to_thread(rabbitmq.start)
+    await _until(lambda: broker.connected)
+
+    await broker.connect()
+
+    await broker.publish(LANE, b"here", {})
+
+
+async def test_a_node_that_is_away_is_passed_by(rabbitmq: RabbitMQ) -> None:
+    there = URL(rabbitmq.admin_url)
+    nodes = f"127.0.0.1:{free_port()},{there.host}:{there.port},127.0.0.1:{free_port()}"
+    url = f"amqp://{there.user}:{there.password}@{nodes}/"
+
+    for _ in range(5):  # each starts at a random one
+        broker = open_broker(url)
+        await broker.connect()
+        await broker.publish(LANE, b"there", {})
+        await broker.close()
+
+
+async def test_no_node_there_is_told_of_each() -> None:
+    ports = [free_port(), free_port()]
+    broker = open_broker(f"amqp://gateway:hush@127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}/")
+
+    with pytest.raises(BrokerUnavailable) as caught:
+        await broker.connect()
+
+    assert all(str(caught.value).count(f"127.0.0.1:{port}") == 2 for port in ports)
+    assert "hush" not in str(caught.value)
+
+
 async def test_consumers_are_restored_after_their_connection_was_closed(
     harness: RabbitMQHarness, rabbitmq: RabbitMQ
 ) -> None:

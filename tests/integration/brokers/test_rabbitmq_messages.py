@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import aio_pika
 import pytest
 
+from clarion.brokers.base import Broker
 from clarion.brokers.topology import DEAD, WORK
-from clarion.errors import Unroutable
+from clarion.errors import QueueFull, Unroutable
 from clarion.notification import Channel
-from clarion_testing.broker_contract import LANE, Inbox, Letters, backlog_where
+from clarion_testing.broker_contract import LANE, OTHER_LANE, Inbox, Letters, backlog_where
 from clarion_testing.rabbitmq_harness import RabbitMQHarness
 from clarion_testing.rabbitmq_nodes import RabbitMQ
 
@@ -23,6 +25,11 @@ async def _as_admin(
     async with await aio_pika.connect(node.admin_url) as connection:
         channel = await connection.channel()
         await (await channel.get_exchange(exchange)).publish(message, key, mandatory=True)
+
+
+async def _publish_for_ever(broker: Broker) -> None:
+    while True:
+        await broker.publish(LANE, b"in", {})
 
 
 @pytest.mark.parametrize("key", ["notifications.email", "notifications.email.normal"])
@@ -70,6 +77,25 @@ async def test_a_message_for_which_no_queue_is_bound_is_an_error(
 
     await broker.publish(LANE, b"somewhere", {})
     await backlog_where(broker, lambda backlog: backlog.lanes[LANE].ready == 1)
+
+
+async def test_a_full_lane_refuses_and_the_others_go_on(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ
+) -> None:
+    broker, inbox = await harness.open("gateway"), Inbox()
+    limit = ("small", f"^{LANE.routing_key}$", '{"max-length": 1, "delivery-limit": 10}')
+    await asyncio.to_thread(rabbitmq.ctl, "set_policy", "--priority", "9", *limit)
+    try:
+        # the limit comes with the policy, a little later, and leaves room for one or two more
+        with pytest.raises(QueueFull, match=r"notifications\.email\.normal"):
+            await _publish_for_ever(broker)
+        await broker.publish(OTHER_LANE, b"other", {})
+    finally:
+        await asyncio.to_thread(rabbitmq.ctl, "clear_policy", "small")
+
+    worker = await harness.open("email")
+    await worker.consume(OTHER_LANE, inbox, prefetch=1)
+    assert (await inbox.next()).body == b"other"
 
 
 async def test_a_message_that_is_not_due_yet_goes_another_round(

@@ -10,7 +10,7 @@ import pytest
 
 from clarion.brokers.base import Delivery
 from clarion.brokers.deliveries import from_lane
-from clarion.errors import BrokerUnavailable, Unroutable
+from clarion.errors import BrokerUnavailable, QueueFull, Unroutable
 from clarion.notification import Channel, Lane, Priority
 from clarion_testing.broker_contract import Inbox
 
@@ -65,7 +65,9 @@ async def test_the_copy_is_confirmed_before_the_original_is_acknowledged() -> No
     assert set(headers) == {"trace", "x-published-at"}
 
 
-@pytest.mark.parametrize("failure", [BrokerUnavailable("full"), Unroutable("no queue")])
+@pytest.mark.parametrize(
+    "failure", [BrokerUnavailable("gone"), QueueFull("full"), Unroutable("no queue")]
+)
 async def test_a_copy_that_fails_is_tried_again_while_the_channel_lives(
     failure: Exception,
 ) -> None:

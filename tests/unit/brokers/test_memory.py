@@ -101,3 +101,7 @@ async def test_the_age_counts_from_the_return_of_a_retried_message(broker: Memor
 
     assert oldest is not None
     assert oldest <= time.monotonic() - published - 0.3
+
+
+async def test_no_alarm_holds_it_back(broker: MemoryBroker) -> None:
+    assert broker.blocked is None

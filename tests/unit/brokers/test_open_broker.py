@@ -19,13 +19,14 @@ from clarion.errors import SettingsError
         ("memory://", MemoryBroker),
         ("amqp://user:secret@rabbitmq:5672/", RabbitMQBroker),
         ("amqps://rabbitmq/", RabbitMQBroker),
+        ("amqp://user:secret@one:5672,two:5672/", RabbitMQBroker),
     ],
 )
 def test_the_scheme_chooses(url: str, kind: type) -> None:
     assert type(open_broker(url)) is kind
 
 
-@pytest.mark.parametrize("url", ["redis://localhost", "localhost:5672", ""])
+@pytest.mark.parametrize("url", ["redis://localhost", "localhost:5672", "", "amqp://one,,two"])
 def test_an_unknown_scheme_names_the_setting(url: str) -> None:
     with pytest.raises(SettingsError, match="BROKER_URL"):
         open_broker(url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clarion.amqp_url import node_urls
 from clarion.brokers.base import Broker
 from clarion.errors import SettingsError
 
@@ -20,5 +21,8 @@ def open_broker(url: str) -> Broker:
     if scheme in {"amqp", "amqps"}:
         from clarion.brokers.rabbitmq import RabbitMQBroker
 
-        return RabbitMQBroker(url)
+        try:
+            return RabbitMQBroker(node_urls(url))
+        except ValueError as error:
+            raise SettingsError(f"BROKER_URL: {error}") from error
     raise SettingsError("BROKER_URL: must start with amqp://, amqps:// or memory://")

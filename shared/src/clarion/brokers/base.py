@@ -106,7 +106,7 @@ class Broker(ABC):
 
     @abstractmethod
     async def connect(self) -> None:
-        """Return once connected and once the topology was found to be ours.
+        """Return once connected and once the topology was found to be ours; again if asked again.
 
         Raises `BrokerUnavailable` or `TopologyMismatch`.
         """
@@ -116,12 +116,21 @@ class Broker(ABC):
     def connected(self) -> bool:
         """Whether a publish could succeed now."""
 
+    @property
+    def blocked(self) -> str | None:
+        """Why the broker takes no messages at present though it is there, such as a full disk;
+        None while it takes them, and until a first publish has met the alarm.
+
+        Publishing then raises `BrokerUnavailable` at once, and goes on by itself afterwards.
+        """
+        return None
+
     @abstractmethod
     async def publish(self, lane: Lane, body: bytes, headers: Headers) -> None:
         """Return once the broker has taken responsibility for the message.
 
-        Raises `BrokerUnavailable` or `Unroutable`; after the first it may hold the message all the
-        same.
+        Raises `QueueFull` where this lane has no room, `Unroutable` where there is no such lane,
+        and `BrokerUnavailable`; after that one it may hold the message all the same.
         """
 
     @abstractmethod

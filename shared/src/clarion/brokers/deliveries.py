@@ -16,7 +16,7 @@ from clarion.errors import BrokerError, BrokerUnavailable
 from clarion.notification import Channel, Lane, Priority
 
 Send = Callable[[str, str, bytes, Mapping[str, object]], Awaitable[None]]
-"""Publishes to an exchange by a key. Raises `BrokerUnavailable` or `Unroutable`."""
+"""Publishes to an exchange by a key. Raises `QueueFull`, `BrokerUnavailable`, `Unroutable`."""
 
 
 def from_lane(lane: Lane, handler: Handler, send: Send) -> InFlight:

@@ -1,0 +1,134 @@
+"""Consuming a queue on a channel of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+from aio_pika.abc import (
+    AbstractChannel,
+    AbstractIncomingMessage,
+    AbstractQueue,
+    AbstractRobustChannel,
+)
+from aio_pika.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
+from aiormq.abc import AbstractChannel as PlainChannel
+
+from clarion.brokers.base import Consumer
+from clarion.brokers.in_flight import InFlight
+from clarion.brokers.rabbitmq.connection import NodeConnection
+from clarion.brokers.rabbitmq.failures import TIMEOUT, within
+from clarion.errors import BrokerUnavailable, TopologyMismatch
+
+
+class RabbitMQConsumer(Consumer):
+    """One queue on one channel: after a reconnect only a channel's last prefetch is set again."""
+
+    def __init__(self, name: str, in_flight: InFlight) -> None:
+        self.name = name
+        self.held_since = in_flight.held_since
+        self._in_flight = in_flight
+        self._cancelled = False
+        self._robust: AbstractRobustChannel | None = None
+        self._queue: AbstractQueue | None = None
+        self._tag = ""
+        self._channel: PlainChannel | None = None
+        self._leaving: asyncio.Task[None] | None = None
+
+    async def start(self, connection: NodeConnection, prefetch: int) -> None:
+        """Begin to consume. Raises `TopologyMismatch` when there is no such queue."""
+        self._robust = channel = connection.channel(publisher_confirms=False)
+        await channel.initialize()
+        channel.reopen_callbacks.add(self._reopened)
+        await channel.set_qos(prefetch)
+        try:
+            # ensure: a queue that was not looked up is not consumed again after a reconnect
+            self._queue = await channel.get_queue(self.name, ensure=True)
+        except ChannelNotFoundEntity as error:
+            raise TopologyMismatch(
+                f"no queue {self.name}: import rabbitmq/definitions.json"
+            ) from error
+        self._channel = await channel.get_underlay_channel()
+        self._tag = await self._queue.consume(self._take)
+
+    @property
+    def active(self) -> bool:
+        """Whether it is subscribed on an open channel."""
+        if self._cancelled or self._channel is None or self._channel.is_closed:
+            return False
+        return self._tag in getattr(self._channel, "consumers", ())
+
+    async def cancel(self) -> None:
+        """Stop deliveries; what a finished handler left unsettled goes back to the lane now."""
+        # away from the broker nobody answers: it is enough that it is not taken up again, which the
+        # call sees to before it waits
+        patience = TIMEOUT if self.active else 0.0
+        self._cancelled = True
+        if self._queue is not None:
+            with contextlib.suppress(BrokerUnavailable):
+                async with within(patience, f"cancel {self.name}"):
+                    await self._queue.cancel(self._tag)
+        await self._in_flight.wind_down()
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave())
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was cancelled and everything that it had handed out is settled."""
+        return self._leaving is not None and self._leaving.done()
+
+    async def stop(self) -> None:
+        """Take nothing more and cancel the running handlers."""
+        self._cancelled = True
+        await self._in_flight.stop()
+        if self._leaving is not None:
+            self._leaving.cancel()
+
+    async def _leave(self) -> None:
+        await self._in_flight.drained()
+        if self._robust is not None:
+            with contextlib.suppress(BrokerUnavailable):
+                async with within(TIMEOUT, "close a channel"):
+                    await self._robust.close()
+
+    async def _reopened(self, channel: AbstractChannel | None, *_: object) -> None:
+        self._in_flight.forget_lost()
+        if channel is not None:
+            self._channel = await channel.get_underlay_channel()
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
+        # the library cancels this callback when the connection is lost; a task of our own lives on
+        original = _Original(message)
+        if self._cancelled:
+            await original.give_back()
+        else:
+            self._in_flight.hand_out(original)
+
+
+class _Original:
+    """A message on the channel that it came by; settling it after that is gone changes nothing."""
+
+    def __init__(self, message: AbstractIncomingMessage) -> None:
+        self.body = message.body
+        self.key = message.routing_key or ""
+        self.headers: Mapping[str, object] = message.headers
+        self.sent_at = message.timestamp.timestamp() if message.timestamp else None
+        self._message = message
+
+    @property
+    def lost(self) -> bool:
+        try:
+            return self._message.channel.is_closed
+        except ChannelInvalidStateError:
+            return True
+
+    async def ack(self) -> None:
+        with contextlib.suppress(BrokerUnavailable):
+            async with within(TIMEOUT, "acknowledge"):
+                await self._message.ack()
+
+    async def give_back(self) -> None:
+        with contextlib.suppress(BrokerUnavailable):
+            async with within(TIMEOUT, "give back"):
+                await self._message.nack(requeue=True)

@@ -1,0 +1,96 @@
+"""Publishing on one channel, with confirms."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+
+import aio_pika
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import DeliveryError, PublishError
+
+from clarion.brokers.rabbitmq.connection import NodeConnection
+from clarion.brokers.rabbitmq.failures import TIMEOUT, within
+from clarion.errors import BrokerUnavailable, QueueFull, Unroutable
+
+OUTSTANDING = 64
+"""Publishes that wait for their confirms at a time: more gain nothing and are more to do again."""
+
+
+class Publisher:
+    """The one channel to publish on; with confirms, as nothing else says who has the message."""
+
+    def __init__(self, connection: NodeConnection, channel: AbstractChannel) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._window = asyncio.Semaphore(OUTSTANDING)
+        self._waiting: set[asyncio.Timeout] = set()
+        connection.on_blocked = self._give_up
+
+    @classmethod
+    async def open(cls, connection: NodeConnection) -> Publisher:
+        """Open the channel. Without on_return_raises an unroutable message would pass for sent."""
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        return cls(connection, channel)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the channel is open now."""
+        return self._connection.connected.is_set() and not self._channel.is_closed
+
+    async def publish(
+        self, exchange: str, key: str, body: bytes, headers: Mapping[str, object]
+    ) -> None:
+        """Return once the broker has confirmed it.
+
+        Raises `QueueFull`, `BrokerUnavailable`, `Unroutable`.
+        """
+        message = aio_pika.Message(
+            body,
+            headers=dict(headers),  # type: ignore[arg-type]  # what AMQP carries came from it
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            # by it the client library tells which of several publishes came back
+            message_id=os.urandom(12).hex(),
+        )
+        try:
+            async with within(TIMEOUT, f"publish {key}") as timeout, self._window:
+                self._refuse_if_blocked(key)
+                with self._until_blocked(timeout):
+                    await self._deliver(message, exchange, key)
+        except BrokerUnavailable:
+            self._refuse_if_blocked(key)
+            raise
+
+    async def _deliver(self, message: aio_pika.Message, exchange: str, key: str) -> None:
+        target = await self._channel.get_exchange(exchange, ensure=False)
+        try:
+            await target.publish(message, key, mandatory=True)
+        except PublishError as error:
+            raise Unroutable(
+                f"{exchange} has no queue for {key}: import rabbitmq/definitions.json"
+            ) from error
+        except DeliveryError as error:
+            raise QueueFull(f"publish {key}: refused, a queue is full") from error
+
+    def _refuse_if_blocked(self, key: str) -> None:
+        if self._connection.blocked is not None:
+            raise BrokerUnavailable(
+                f"publish {key}: RabbitMQ holds publishers back: {self._connection.blocked}"
+            )
+
+    @contextlib.contextmanager
+    def _until_blocked(self, timeout: asyncio.Timeout) -> Iterator[None]:
+        self._waiting.add(timeout)
+        try:
+            yield
+        finally:
+            self._waiting.discard(timeout)
+
+    def _give_up(self) -> None:
+        """End every wait for a confirm that will not come until the alarm is over."""
+        now = asyncio.get_running_loop().time()
+        for timeout in self._waiting:
+            if not timeout.expired():
+                timeout.reschedule(now)
