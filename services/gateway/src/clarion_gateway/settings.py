@@ -55,9 +55,10 @@ class GatewaySettings(CommonSettings):
 
 def _parse_workers(text: str) -> dict[Channel, str]:
     urls: dict[Channel, str] = {}
-    for entry in filter(None, (part.strip() for part in text.split(","))):
+    for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
         name, _, url = entry.partition("=")
         if name not in set(Channel) or not url.startswith(("http://", "https://")):
-            raise ValueError(f"{entry!r} is not channel=http://host:port")
+            # not repeated: it may hold a password by mistake
+            raise ValueError(f"entry {number} is not channel=http://host:port")
         urls[Channel(name)] = url
     return urls
