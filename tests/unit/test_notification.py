@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clarion.notification import (
+    FINAL,
     LANES,
     TRANSITIONS,
     Channel,
@@ -45,11 +46,21 @@ def test_every_status_has_its_transitions() -> None:
     assert set(TRANSITIONS) == set(Status)
 
 
-def test_a_final_status_is_left_by_receipts_alone() -> None:
-    final = {Status.BOUNCED, Status.UNDELIVERED, Status.FAILED}
+def test_a_final_status_is_left_by_receipts_and_replays_alone() -> None:
+    receipts = {Status.DELIVERED, Status.BOUNCED, Status.UNDELIVERED}
 
-    assert all(not TRANSITIONS[status] for status in final)
-    assert set(sources(Status.SENDING)).isdisjoint(final | {Status.SENT, Status.DELIVERED})
+    left_for = {status: TRANSITIONS[status] - receipts for status in FINAL}
+
+    assert {status for status in FINAL if left_for[status]} == {Status.FAILED}
+    assert left_for[Status.FAILED] == {Status.ACCEPTED}
+
+
+def test_no_attempt_starts_from_a_final_status() -> None:
+    assert FINAL.isdisjoint(sources(Status.SENDING))
+
+
+def test_every_status_that_is_not_final_leads_on() -> None:
+    assert all(TRANSITIONS[status] for status in set(Status) - FINAL)
 
 
 def test_sources_are_the_transitions_reversed() -> None:

@@ -11,8 +11,8 @@ from clarion.errors import (
     Throttled,
     Transient,
 )
-from clarion.notification import TRANSITIONS, Reason, Status
-from clarion.outcomes import judge
+from clarion.notification import TRANSITIONS, OnDoubt, Reason, Status
+from clarion.outcomes import Doubts, judge
 from clarion.provider import Attempt, SentMessage
 from clarion.retry import RetryPolicy
 from clarion.store.base import Outcome
@@ -20,8 +20,11 @@ from clarion.store.base import Outcome
 POLICY = RetryPolicy(attempts=3, delay=2.0)
 
 
-def outcome(answer: SentMessage | SendError, failures: int = 0) -> Outcome:
-    return judge(answer, Attempt("notif_1", 1), failures, POLICY, "vendor", 12.5)
+def outcome(
+    answer: SentMessage | SendError, failures: int = 0, doubts: Doubts | None = None
+) -> Outcome:
+    attempt = Attempt("notif_1", 1)
+    return judge(answer, attempt, failures, POLICY, doubts or Doubts(), "vendor", 12.5)
 
 
 @pytest.mark.parametrize(
@@ -83,3 +86,24 @@ def test_an_accepted_message_is_sent_under_the_vendors_id() -> None:
     assert result.status is Status.SENT
     assert result.provider_message_id == "SM1"
     assert result.reason is None
+
+
+@pytest.mark.parametrize(("grace", "retry_in"), [(0.0, 2.0), (1.5, 2.0), (90.0, 90.0)])
+def test_a_doubt_is_left_to_receipts_for_its_grace(grace: float, retry_in: float) -> None:
+    result = outcome(Ambiguous("no answer"), doubts=Doubts(OnDoubt.RESEND, grace))
+
+    assert (result.status, result.retry_in, result.gives_up) == (Status.IN_DOUBT, retry_in, False)
+
+
+@pytest.mark.parametrize("failures", [0, 3])
+def test_what_is_held_is_never_sent_again_by_itself(failures: int) -> None:
+    result = outcome(Ambiguous("no answer"), failures, Doubts(OnDoubt.HOLD, 90.0))
+
+    assert (result.status, result.reason) == (Status.IN_DOUBT, Reason.TIMEOUT)
+    assert (result.retry_in, result.gives_up) == (None, True)
+
+
+def test_a_grace_delays_no_fault_that_is_certain() -> None:
+    result = outcome(Transient("503"), doubts=Doubts(OnDoubt.HOLD, 90.0))
+
+    assert (result.status, result.retry_in) == (Status.RETRYING, 2.0)

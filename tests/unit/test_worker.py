@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,11 +24,13 @@ from clarion.notification import (
     Channel,
     Lane,
     Notification,
+    OnDoubt,
     Priority,
     Reason,
     Status,
     new_notification_id,
 )
+from clarion.outcomes import Doubts
 from clarion.provider import Attempt, SentMessage
 from clarion.retry import RetryPolicy
 from clarion.store import migrate, open_store
@@ -74,7 +78,12 @@ class System:
         self.workers: list[Worker[Mapping[str, str]]] = []
 
     async def work(
-        self, provider: ScriptedProvider, *, attempts: int = 3, lease: float = 60.0
+        self,
+        provider: ScriptedProvider,
+        *,
+        attempts: int = 3,
+        lease: float = 60.0,
+        grace: float = 0.0,
     ) -> Worker[Mapping[str, str]]:
         worker = Worker(
             Channel.EMAIL,
@@ -87,13 +96,20 @@ class System:
             policy=RetryPolicy(attempts=attempts, delay=0.02),
             prefetch=dict.fromkeys(Priority, 8),
             lease=lease,
+            doubts=Doubts(grace=grace),
             pause=0.1,
         )
         self.workers.append(worker)
         await worker.start()
         return worker
 
-    async def accept(self, **payload: object) -> Notification:
+    async def accept(
+        self,
+        *,
+        expires_at: datetime | None = None,
+        on_doubt: OnDoubt = OnDoubt.RESEND,
+        **payload: object,
+    ) -> Notification:
         identifier = new_notification_id()
         notification = Notification(
             notification_id=identifier,
@@ -103,6 +119,8 @@ class System:
             template_id="welcome",
             recipient="ann@example.com",
             payload={"user_name": "Ann", "email": "ann@example.com"} | payload,
+            expires_at=expires_at,
+            on_doubt=on_doubt,
         )
         await self.store.accept(Intake("test", identifier, "hash", (notification,), Status.QUEUED))
         return notification
@@ -110,7 +128,7 @@ class System:
     async def publish(self, notification: Notification) -> None:
         await self.broker.publish(LANE, notification.to_bytes(), {})
 
-    async def send(self, **payload: object) -> str:
+    async def send(self, **payload: Any) -> str:
         notification = await self.accept(**payload)
         await self.publish(notification)
         return notification.notification_id
@@ -358,6 +376,87 @@ async def test_a_notification_that_keeps_killing_workers_comes_to_an_end(system:
     assert system.broker.dead_letters(Channel.EMAIL)[0].reason == Reason.CRASHED
 
 
+async def test_a_call_without_an_answer_is_held_where_that_is_its_policy(system: System) -> None:
+    provider = ScriptedProvider(Ambiguous("no answer", code="no_answer"))
+    await system.work(provider)
+
+    notification = await system.accept(on_doubt=OnDoubt.HOLD)
+    await system.publish(notification)
+    history = await system.until(notification.notification_id, Status.IN_DOUBT)
+    await system.publish(notification)
+    await until(lambda: _nothing_waits(system))
+
+    (parked,) = system.broker.dead_letters(Channel.EMAIL)
+    assert len(provider.calls) == 1
+    assert history.record.dead_at is not None
+    assert parked.reason == "timeout"
+
+
+async def test_a_crashed_attempt_is_held_where_that_is_its_policy(system: System) -> None:
+    provider = ScriptedProvider()
+    notification = await system.accept(on_doubt=OnDoubt.HOLD)
+    await system.store.claim(notification.notification_id, worker="crashed", lease=0.01)
+    await system.work(provider)
+
+    await system.publish(notification)
+    history = await system.until(notification.notification_id, Status.IN_DOUBT)
+
+    (parked,) = system.broker.dead_letters(Channel.EMAIL)
+    assert provider.calls == []
+    assert history.record.reason is Reason.CRASHED
+    assert parked.reason == "crashed"
+
+
+async def test_a_doubt_waits_for_its_grace_before_it_is_sent_again(system: System) -> None:
+    provider = ScriptedProvider(Ambiguous("no answer", code="no_answer"))
+    await system.work(provider, grace=0.2)
+
+    notification_id = await system.send()
+    history = await system.until(notification_id, Status.SENT)
+
+    first, second = history.attempts
+    assert (first.status, first.retry_in) == (Status.IN_DOUBT, 0.2)
+    assert second.started_at - first.finished_at >= timedelta(seconds=0.2)
+
+
+async def test_after_its_deadline_a_notification_is_not_sent(system: System) -> None:
+    provider = ScriptedProvider()
+    await system.work(provider)
+
+    notification = await system.accept(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    await system.publish(notification)
+    await system.until(notification.notification_id, Status.EXPIRED)
+
+    assert provider.calls == []
+    assert system.broker.dead_letters(Channel.EMAIL) == ()
+
+
+async def test_a_retry_that_comes_after_the_deadline_is_not_sent(system: System) -> None:
+    provider = ScriptedProvider(Transient("503", retry_after=0.3))
+    await system.work(provider)
+
+    notification = await system.accept(expires_at=datetime.now(UTC) + timedelta(seconds=0.2))
+    await system.publish(notification)
+    history = await system.until(notification.notification_id, Status.EXPIRED)
+
+    assert len(provider.calls) == 1
+    assert [each.status for each in history.attempts] == [Status.RETRYING]
+
+
+async def test_what_was_called_off_while_queued_is_not_sent(system: System) -> None:
+    provider = ScriptedProvider()
+    notification = await system.accept()
+    assert await system.store.cancel(notification.notification_id, "ann")
+    await system.publish(notification)
+
+    await system.work(provider)
+    await until(lambda: _nothing_waits(system))
+
+    assert provider.calls == []
+    history = await system.history(notification.notification_id)
+    assert history.record.status is Status.CANCELLED
+
+
 async def test_a_message_that_meets_an_unexpected_error_is_kept(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,6 +508,7 @@ async def test_a_notification_that_the_database_lost_is_stored_again_and_sent(
         template_id="welcome",
         recipient="ann@example.com",
         payload={"user_name": "Ann", "email": "ann@example.com"},
+        on_doubt=OnDoubt.HOLD,
     )
 
     await system.publish(notification)

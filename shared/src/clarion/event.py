@@ -6,19 +6,33 @@ import hashlib
 import json
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from clarion.errors import FieldProblem, InvalidEvent
-from clarion.notification import Channel, Notification, Priority, new_notification_id
+from clarion.notification import Channel, Notification, OnDoubt, Priority, new_notification_id
 
 MAX_DEVICE_TOKENS = 500
 MAX_FAN_OUT_BYTES = 4 * 1024 * 1024
 """How much the payload may come to when each of many devices gets its own copy."""
 MAX_DEPTH = 32
 """How deep `payload` may nest, itself included."""
+MAX_AHEAD = timedelta(days=366)
+"""How far ahead `send_at` may lie."""
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far in the past `send_at` is still taken for "now", said by a clock that is behind."""
 
 Identifier = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
@@ -30,6 +44,26 @@ Locale = Annotated[
 """A BCP 47 language tag such as `pt-BR`."""
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 MetadataValue = Annotated[str, StringConstraints(max_length=1000)]
+
+
+def _rfc3339(value: object) -> object:
+    # pydantic would also take Unix times, which the documented format does not allow
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d{2}-\d{2}[Tt]", value):
+        raise ValueError("expected RFC 3339 such as 2026-01-31T12:00:00Z")
+    return value
+
+
+def _to_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("out of range") from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_to_utc)]
+"""A time in RFC 3339 with its offset, kept in UTC."""
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -72,6 +106,17 @@ class Event(BaseModel):
     metadata: dict[MetadataKey, MetadataValue] = Field(
         default_factory=dict, max_length=50, description="Kept and returned, never sent."
     )
+    send_at: Moment | None = Field(
+        None, description="When to send it, up to a year ahead; at once if left out."
+    )
+    expires_at: Moment | None = Field(
+        None, description="After this no attempt starts, and its status is `expired`."
+    )
+    on_doubt: OnDoubt | None = Field(
+        None,
+        description="What follows when the provider was called and no answer came: `resend` (at "
+        "least once) or `hold` (at most once). By default as its template says, else `resend`.",
+    )
 
     def digest(self) -> str:
         """Return the SHA-256 of what was asked for, whatever the order of its keys.
@@ -82,6 +127,21 @@ class Event(BaseModel):
         asked = self.model_dump(mode="json", exclude_defaults=True)
         canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def time_problems(self, now: datetime) -> list[FieldProblem]:
+        """Return what is wrong with the event's times at `now`, by the clock of who asks."""
+        problems = []
+        if self.send_at is not None:
+            if self.send_at < now - CLOCK_SKEW:
+                problems.append(FieldProblem("send_at", f"is past; {_now(now)}; leave it out"))
+            elif self.send_at > now + MAX_AHEAD:
+                problems.append(FieldProblem("send_at", "is more than a year ahead"))
+        if self.expires_at is not None:
+            if self.expires_at <= now:
+                problems.append(FieldProblem("expires_at", f"is past; {_now(now)}"))
+            elif self.send_at is not None and self.expires_at <= self.send_at:
+                problems.append(FieldProblem("expires_at", "is not later than send_at"))
+        return problems
 
     def split(self) -> tuple[Notification, ...]:
         """Return one new notification per channel and recipient.
@@ -117,6 +177,9 @@ class Event(BaseModel):
             priority=self.priority,
             locale=self.locale,
             metadata=self.metadata,
+            send_at=self.send_at,
+            expires_at=self.expires_at,
+            on_doubt=self.on_doubt,
         )
 
 
@@ -133,6 +196,16 @@ def parse_event(raw: bytes | str | dict[str, Any]) -> Event:
         raise InvalidEvent(problems_of(error)) from error
 
 
+def recipient_of(channel: Channel, payload: dict[str, Any]) -> str:
+    """Return the one recipient that a payload names on a channel. Raises `InvalidEvent`."""
+    recipients, wrong = _RECIPIENTS[channel](payload)
+    if wrong:
+        raise InvalidEvent(wrong)
+    if len(recipients) != 1:
+        raise InvalidEvent([FieldProblem("payload", "names more than one recipient")])
+    return recipients[0][0]
+
+
 def problems_of(error: ValidationError) -> list[FieldProblem]:
     """Return what a pydantic error says, field by field, without the values."""
     return [
@@ -142,6 +215,10 @@ def problems_of(error: ValidationError) -> list[FieldProblem]:
         )
         for item in error.errors(include_input=False, include_url=False, include_context=False)
     ]
+
+
+def _now(now: datetime) -> str:
+    return f"now it is {now.isoformat(timespec='seconds')}"
 
 
 def _channel_problems(event: Event) -> list[FieldProblem]:

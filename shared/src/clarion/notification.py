@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -46,6 +47,7 @@ LANES = tuple(Lane(channel, priority) for channel in Channel for priority in Pri
 class Status(StrEnum):
     """Where a notification stands; changed only along TRANSITIONS."""
 
+    SCHEDULED = "scheduled"  # stored, and waits for its send_at
     ACCEPTED = "accepted"  # stored: from here on nothing can lose it
     QUEUED = "queued"  # the broker has confirmed it
     SENDING = "sending"  # a worker holds the lease and is calling the provider
@@ -56,6 +58,31 @@ class Status(StrEnum):
     BOUNCED = "bounced"  # a receipt says that the address refused it
     UNDELIVERED = "undelivered"  # a receipt says that the provider gave up
     FAILED = "failed"  # we gave up: see the reason
+    CANCELLED = "cancelled"  # called off before it was sent
+    EXPIRED = "expired"  # its expires_at passed before it was sent
+    SUPPRESSED = "suppressed"  # its recipient must not be written to
+
+
+FINAL = frozenset(
+    {
+        Status.SENT,
+        Status.DELIVERED,
+        Status.BOUNCED,
+        Status.UNDELIVERED,
+        Status.FAILED,
+        Status.CANCELLED,
+        Status.EXPIRED,
+        Status.SUPPRESSED,
+    }
+)
+"""From these no attempt starts by itself: only a receipt, or an operator's replay, moves on."""
+
+
+class OnDoubt(StrEnum):
+    """What follows when nobody knows whether the provider accepted the last attempt."""
+
+    RESEND = "resend"  # at least once: wait a grace for a receipt, then send again
+    HOLD = "hold"  # at most once: wait for a receipt or an operator
 
 
 class Reason(StrEnum):
@@ -80,22 +107,36 @@ class Reason(StrEnum):
     RETRIES_EXHAUSTED = "retries_exhausted"
 
 
+_BEFORE_SENDING = {Status.CANCELLED, Status.EXPIRED, Status.SUPPRESSED}
+
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.ACCEPTED: frozenset({Status.QUEUED, Status.SENDING, Status.FAILED}),
-    Status.QUEUED: frozenset({Status.SENDING, Status.FAILED}),
+    Status.SCHEDULED: frozenset({Status.ACCEPTED, Status.CANCELLED}),
+    Status.ACCEPTED: frozenset({Status.QUEUED, Status.SENDING, Status.FAILED, *_BEFORE_SENDING}),
+    Status.QUEUED: frozenset({Status.SENDING, Status.FAILED, *_BEFORE_SENDING}),
     Status.SENDING: frozenset({Status.SENT, Status.RETRYING, Status.IN_DOUBT, Status.FAILED}),
-    Status.RETRYING: frozenset({Status.SENDING, Status.FAILED}),
+    Status.RETRYING: frozenset({Status.SENDING, Status.FAILED, *_BEFORE_SENDING}),
     Status.IN_DOUBT: frozenset(
-        {Status.SENDING, Status.SENT, Status.DELIVERED, Status.RETRYING, Status.FAILED}
+        {
+            Status.SENDING,
+            Status.SENT,
+            Status.DELIVERED,
+            Status.RETRYING,
+            Status.FAILED,
+            Status.ACCEPTED,
+        }
     ),
     Status.SENT: frozenset({Status.DELIVERED, Status.BOUNCED, Status.UNDELIVERED}),
     Status.DELIVERED: frozenset({Status.BOUNCED}),
     Status.BOUNCED: frozenset(),
     Status.UNDELIVERED: frozenset(),
-    Status.FAILED: frozenset(),
+    Status.FAILED: frozenset({Status.ACCEPTED}),
+    Status.CANCELLED: frozenset(),
+    Status.EXPIRED: frozenset(),
+    Status.SUPPRESSED: frozenset(),
 }
 """Every change of status that is allowed. A message may reach a worker before the publisher has
-marked its row `queued`, hence accepted -> sending; `in_doubt` -> `sending` is a resend."""
+marked its row `queued`, hence accepted -> sending; `in_doubt` -> `sending` is a resend, and what
+leads back to `accepted` is an operator's replay."""
 
 
 def sources(target: Status) -> tuple[Status, ...]:
@@ -119,6 +160,10 @@ class Notification(BaseModel):
     priority: Priority = Priority.NORMAL
     locale: str | None = None
     metadata: dict[str, str] = {}
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    on_doubt: OnDoubt | None = None
+    """None until it is stored: then its template's word, or the default."""
 
     def to_bytes(self) -> bytes:
         """Return the body of its message on the queue: JSON, UTF-8 (RFC 8259)."""

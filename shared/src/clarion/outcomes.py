@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from clarion.errors import Ambiguous, Misconfigured, SendError, Throttled, Transient
-from clarion.notification import Reason, Status
+from clarion.notification import OnDoubt, Reason, Status
 from clarion.provider import Attempt, SentMessage
 from clarion.retry import RetryPolicy
 from clarion.store.base import Outcome
@@ -15,11 +17,21 @@ MISCONFIGURED_SECONDS = 60.0
 """The wait of a notification that met a provider set up wrong; operators need minutes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What follows an attempt that was never answered; `grace` is how many seconds a receipt has
+    to settle it before another attempt starts."""
+
+    policy: OnDoubt = OnDoubt.RESEND
+    grace: float = 0.0
+
+
 def judge(
     answer: SentMessage | SendError,
     attempt: Attempt,
     failures: int,
     policy: RetryPolicy,
+    doubts: Doubts,
     provider: str,
     duration_ms: float,
 ) -> Outcome:
@@ -33,7 +45,7 @@ def judge(
             duration_ms,
             provider_message_id=answer.provider_message_id,
         )
-    status, spent, retry_in = _verdict(answer, failures, policy)
+    status, spent, retry_in = _verdict(answer, failures, policy, doubts)
     exhausted = status is Status.FAILED and isinstance(answer, Transient | Ambiguous)
     return Outcome(
         attempt.notification_id,
@@ -50,16 +62,19 @@ def judge(
 
 
 def _verdict(
-    error: SendError, failures: int, policy: RetryPolicy
+    error: SendError, failures: int, policy: RetryPolicy, doubts: Doubts
 ) -> tuple[Status, bool, float | None]:
     """Return the status that an error leaves, whether it spends an attempt, and the wait."""
     if isinstance(error, Throttled):
         return Status.RETRYING, False, error.retry_after or THROTTLED_SECONDS
     if isinstance(error, Misconfigured):
         return Status.RETRYING, False, MISCONFIGURED_SECONDS
+    if isinstance(error, Ambiguous) and doubts.policy is OnDoubt.HOLD:
+        return Status.IN_DOUBT, True, None
     if isinstance(error, Transient | Ambiguous):
         retry_in = policy.next_delay(failures + 1, error.retry_after)
+        if retry_in is not None and isinstance(error, Ambiguous):
+            return Status.IN_DOUBT, True, max(retry_in, doubts.grace)
         if retry_in is not None:
-            put_off = Status.IN_DOUBT if isinstance(error, Ambiguous) else Status.RETRYING
-            return put_off, True, retry_in
+            return Status.RETRYING, True, retry_in
     return Status.FAILED, True, None

@@ -21,6 +21,7 @@ from clarion.brokers.base import Broker
 from clarion.errors import BrokerUnavailable, ClarionError, SettingsError
 from clarion.notification import Channel, Priority
 from clarion.ops import WorkerHealth, create_app
+from clarion.outcomes import Doubts
 from clarion.patience import patiently
 from clarion.provider import HttpTransport, Provider
 from clarion.settings import WorkerSettings, load, secrets_of
@@ -103,6 +104,7 @@ def build_worker(
             Priority.LOW: settings.prefetch_low,
         },
         lease=settings.lease_seconds,
+        doubts=Doubts(settings.on_doubt, settings.doubt_grace_seconds),
     )
 
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clarion.amqp_url import node_urls
 from clarion.errors import SettingsError
+from clarion.notification import OnDoubt
 from clarion.retry import RetryPolicy
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
@@ -38,6 +39,10 @@ class CommonSettings(BaseSettings):
         description="`postgresql://user:password@host/name` or `sqlite:///path`",
     )
     templates_dir: Path = Path("shared/templates")
+    on_doubt: OnDoubt = Field(
+        OnDoubt.RESEND,
+        description="what follows a call without an answer where neither event nor template says",
+    )
 
     @field_validator("broker_url")
     @classmethod
@@ -68,6 +73,9 @@ class WorkerSettings(CommonSettings):
     retry_cap_ms: int = Field(3_600_000, ge=1, description="the longest wait of the policy")
     lease_seconds: float = Field(
         60.0, gt=0, description="how long a claim holds; longer than a provider call may take"
+    )
+    doubt_grace_seconds: float = Field(
+        60.0, ge=0, description="how long a receipt may settle a doubt before it is sent again"
     )
     provider_timeout_seconds: float = Field(15.0, gt=0)
     prefetch_high: int = Field(64, ge=1, le=1000)

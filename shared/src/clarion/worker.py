@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from loguru import logger
@@ -33,7 +33,7 @@ from clarion.errors import (
 )
 from clarion.messages import decode
 from clarion.notification import Channel, Notification, Priority, Reason, Status
-from clarion.outcomes import judge
+from clarion.outcomes import Doubts, judge
 from clarion.patience import patiently
 from clarion.provider import Attempt, Provider, SentMessage
 from clarion.retry import RetryPolicy
@@ -87,6 +87,7 @@ class Worker(Generic[MessageT]):
         policy: RetryPolicy,
         prefetch: Mapping[Priority, int],
         lease: float = 60.0,
+        doubts: Doubts | None = None,
         pause: float = 30.0,
     ) -> None:
         self.channel = channel
@@ -97,6 +98,7 @@ class Worker(Generic[MessageT]):
         self._provider = provider
         self._policy = policy
         self._lease = lease
+        self._doubts = doubts or Doubts()
         self._pause_seconds = pause
         self._consumption = Consumption(broker, channel, prefetch, self.handle)
         self._in_flight = 0
@@ -180,7 +182,8 @@ class Worker(Generic[MessageT]):
         decoded = decode(delivery.body, self.channel)
         if decoded.digest is None:
             return decoded.notification
-        return await self._adopt(decoded.notification, f"broker/{self.channel}", decoded.digest)
+        known = self._templates.with_policy(decoded.notification, self._doubts.policy)
+        return await self._adopt(known, f"broker/{self.channel}", decoded.digest)
 
     async def _adopt(self, notification: Notification, producer: str, digest: str) -> Notification:
         intake = Intake(
@@ -188,7 +191,8 @@ class Worker(Generic[MessageT]):
             message_id=notification.message_id,
             body_hash=digest,
             notifications=(notification,),
-            status=Status.QUEUED,
+            # the publisher brings a scheduled one back when its time has come
+            status=Status.QUEUED if notification.send_at is None else Status.SCHEDULED,
         )
         accepted = await self._patiently(lambda: self._store.accept(intake))
         return notification.model_copy(update={"notification_id": accepted[0].notification_id})
@@ -214,7 +218,9 @@ class Worker(Generic[MessageT]):
 
     async def _ask_claim(self, notification_id: str) -> Claim:
         return await self._patiently(
-            lambda: self._store.claim(notification_id, worker=self.name, lease=self._lease)
+            lambda: self._store.claim(
+                notification_id, worker=self.name, lease=self._lease, grace=self._doubts.grace
+            )
         )
 
     def _without_claim(self, notification: Notification, claim: Claim) -> Settlement:
@@ -222,6 +228,12 @@ class Worker(Generic[MessageT]):
         if claim.verdict is Verdict.LEASED:
             log.bind(lease_left=claim.lease_left).info("not yet due for another attempt")
             return Settlement(delay=claim.lease_left)
+        if claim.verdict is Verdict.ENDED:
+            metrics.SENT.labels(self.channel, claim.status).inc()
+            log.bind(status=claim.status, reason=claim.reason).warning("not attempted again")
+            if claim.status is Status.EXPIRED:
+                return ACK
+            return self._dead(claim.reason or Reason.CRASHED, "an attempt was never answered")
         metrics.DUPLICATES.labels(self.channel).inc()
         log.bind(status=claim.status).info("duplicate message absorbed")
         return ACK
@@ -242,7 +254,13 @@ class Worker(Generic[MessageT]):
             answer = Ambiguous(f"unexpected {type(error).__name__}", code="unexpected")
         duration_ms = (time.perf_counter() - started) * 1000
         outcome = judge(
-            answer, attempt, claim.failures, self._policy, self._provider.name, duration_ms
+            answer,
+            attempt,
+            claim.failures,
+            self._policy,
+            replace(self._doubts, policy=claim.on_doubt),
+            self._provider.name,
+            duration_ms,
         )
         self._observe_provider(answer)
         return await self._record(outcome)

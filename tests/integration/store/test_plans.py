@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import TextClause
 from sqlalchemy.sql.expression import ClauseElement
 
 from clarion.notification import Channel, Priority, Status
 from clarion.store.base import Query
 from clarion.store.database import Database
 from clarion.store.listing import page_of
-from clarion.store.publishing import OLDEST_QUEUED, take_due_statement
+from clarion.store.publishing import NO_SORT, OLDEST_QUEUED, promote_statement, take_due_statement
 from clarion_testing.postgres import Postgres
 
 # 60,000 rows as a busy installation has them: nearly all delivered by email, for one producer; a
@@ -45,10 +46,14 @@ async def database(postgres: Postgres) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def plan_of(database: Database, statement: ClauseElement) -> list[Node]:
+async def plan_of(
+    database: Database, statement: ClauseElement, *settings: TextClause
+) -> list[Node]:
     """Return every node of the statement's plan."""
     sql = statement.compile(dialect=database.engine.dialect, compile_kwargs={"literal_binds": True})
-    async with database.read() as connection:
+    async with database.write() as connection:
+        for setting in settings:
+            await connection.execute(setting)
         answer = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}")
     return list(_nodes(answer.scalar_one()[0]["Plan"]))
 
@@ -71,9 +76,18 @@ def scans(plan: list[Node]) -> bool:
 
 
 async def test_the_poll_reads_only_what_is_unpublished(database: Database) -> None:
-    plan = await plan_of(database, take_due_statement(limit=100, lease=30.0))
+    statement = take_due_statement(Priority.NORMAL, [], limit=100, lease=30.0)
 
-    assert indexes(plan) == {"notifications_unpublished"}
+    plan = await plan_of(database, statement, NO_SORT)
+
+    assert indexes(plan) == {"notifications_due"}
+    assert not scans(plan)
+
+
+async def test_promoting_reads_only_what_is_scheduled(database: Database) -> None:
+    plan = await plan_of(database, promote_statement(100), NO_SORT)
+
+    assert indexes(plan) == {"notifications_scheduled"}
     assert not scans(plan)
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from clarion_testing.postgres import Postgres
 from clarion_testing.store_contract import Address, StoreContract
+from clarion_testing.store_waiting import WaitingContract
 
 
-class TestPostgresqlStore(StoreContract):
+class TestPostgresqlStore(StoreContract, WaitingContract):
     """PostgreSQL keeps the contract."""
 
     @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,4 +41,4 @@ async def test_schemathesis_finds_nothing(
 
     report = output.decode()
     assert process.returncode == 0, report
-    assert "13 selected / 13 total" in report
+    assert re.search(r"Operations: +(\d\d) selected / \1 total", report)

@@ -98,6 +98,7 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             broker=broker,
             templates=templates,
             keys=keys,
+            on_doubt=settings.on_doubt,
             probes={
                 channel: HttpProbe(url, session) for channel, url in settings.worker_urls().items()
             },

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from clarion.brokers.base import Broker
-from clarion.notification import Channel
+from clarion.notification import Channel, OnDoubt
 from clarion.store.base import Store
 from clarion.templates import TemplateRepository
 from clarion_gateway.auth import ApiKeys
@@ -40,6 +40,7 @@ def create_app(
     rate: RateLimit | None = None,
     publisher: Publisher | None = None,
     access_log: bool = True,
+    on_doubt: OnDoubt = OnDoubt.RESEND,
 ) -> Starlette:
     """Return the gateway of these parts; its lifespan starts and stops the publisher.
 
@@ -49,7 +50,7 @@ def create_app(
     rate = rate or RateLimit()
     publisher = publisher or Publisher(store, broker)
     health = Health(store, broker, publisher, probes)
-    acceptor = Acceptor(store, templates, publisher, limits.work_seconds)
+    acceptor = Acceptor(store, templates, publisher, limits.work_seconds, on_doubt)
     operations = Operations(health)
     endpoints = [
         *Notifications(acceptor, store, rate, limits).endpoints(),

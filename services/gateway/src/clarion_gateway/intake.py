@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 from clarion.errors import FieldProblem, InvalidEvent, StoreUnavailable, TemplateNotFound
 from clarion.event import Event
 from clarion.metrics import ACCEPTED
-from clarion.notification import Channel, Notification
-from clarion.store.base import Accepted, Intake, Store
+from clarion.notification import Channel, Notification, OnDoubt, Status
+from clarion.store.base import Accepted, Intake, Query, Store
 from clarion.templates import TemplateRepository
 from clarion_gateway.publisher import Publisher
 
@@ -22,18 +23,22 @@ class Acceptor:
         templates: TemplateRepository,
         publisher: Publisher,
         seconds: float,
+        on_doubt: OnDoubt = OnDoubt.RESEND,
     ) -> None:
         self._store = store
         self._templates = templates
         self._publisher = publisher
         self._seconds = seconds
+        self._on_doubt = on_doubt
 
     def check(self, event: Event) -> tuple[Notification, ...]:
         """Return the event's notifications, each of which its template can render.
 
         Raises `InvalidEvent` with every field that is wrong.
         """
-        notifications = event.split()
+        notifications = tuple(
+            self._templates.with_policy(each, self._on_doubt) for each in event.split()
+        )
         problems: dict[FieldProblem, None] = {}
         # those of one channel differ in the recipient only, so the first stands for all
         for notification in _first_of_each_channel(notifications):
@@ -47,15 +52,19 @@ class Acceptor:
     ) -> list[Accepted]:
         """Return once the notifications are committed, or were before; then they are published.
 
-        Raises `MessageIdConflict`, `RowRefused` or `StoreUnavailable`.
+        Raises `InvalidEvent`, `MessageIdConflict`, `RowRefused` or `StoreUnavailable`.
         """
-        intake = Intake(producer, event.message_id, event.digest(), notifications)
         try:
             async with asyncio.timeout(self._seconds):
-                accepted = await self._store.accept(intake)
+                await self._check_times(producer, event)
+                accepted = await self._store.accept(_intake(producer, event, notifications))
         except TimeoutError as error:
             raise StoreUnavailable("the database did not answer in time") from error
-        new = {item.notification_id for item in accepted if not item.duplicate}
+        new = {
+            item.notification_id
+            for item in accepted
+            if not item.duplicate and item.status is Status.ACCEPTED
+        }
         for notification in notifications:
             if notification.notification_id in new:
                 self._publisher.offer(notification)
@@ -63,11 +72,26 @@ class Acceptor:
             ACCEPTED.labels(item.channel.value, "true" if item.duplicate else "false").inc()
         return accepted
 
+    async def _check_times(self, producer: str, event: Event) -> None:
+        problems = event.time_problems(datetime.now(UTC))
+        if not problems:
+            return
+        # a repeat of what was accepted in time is a duplicate, whatever the time is now
+        query = Query(producer=producer, message_id=event.message_id)
+        if not (await self._store.find(query, limit=1)).records:
+            raise InvalidEvent(problems)
+
     def _check_template(self, notification: Notification) -> list[FieldProblem]:
         try:
             return self._templates.check(notification)
         except TemplateNotFound as error:
             return [FieldProblem("template_id", str(error))]
+
+
+def _intake(producer: str, event: Event, notifications: tuple[Notification, ...]) -> Intake:
+    waits = event.send_at is not None and event.send_at > datetime.now(UTC)
+    status = Status.SCHEDULED if waits else Status.ACCEPTED
+    return Intake(producer, event.message_id, event.digest(), notifications, status)
 
 
 def _first_of_each_channel(notifications: tuple[Notification, ...]) -> list[Notification]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from clarion.event import Event, Identifier, Locale, TemplateId
-from clarion.notification import Channel, Priority, Reason, Status
+from clarion.event import Event, Identifier, Locale, Moment, TemplateId
+from clarion.notification import Channel, OnDoubt, Priority, Reason, Status
 from clarion.store.base import NotificationHistory, NotificationRecord
 from clarion_gateway.problems import ProblemBody
 
@@ -68,6 +68,10 @@ class NotificationView(BaseModel):
     status: Status
     reason: Reason | None = Field(description="Why it is not sent, or not yet.")
     attempts_made: int
+    send_at: datetime | None
+    expires_at: datetime | None
+    on_doubt: OnDoubt
+    replay: int = Field(description="How often an operator has had it sent again.")
     provider: str | None
     provider_message_id: str | None
     provider_code: str | None
@@ -137,20 +141,6 @@ class NotificationPage(BaseModel):
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page.")
 
 
-def _rfc3339(value: object) -> object:
-    # pydantic would also take Unix times, which the documented format does not allow
-    if not isinstance(value, str) or "T" not in value.upper():
-        raise ValueError("expected RFC 3339 such as 2026-01-31T12:00:00Z")
-    return value
-
-
-def _to_utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("out of range") from None
-
-
 def _digits(value: object) -> object:
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
         raise ValueError("expected a whole number")
@@ -168,8 +158,8 @@ class Listing(BaseModel):
     user: Identifier | None = Field(None, description="The event's target_user_id.")
     template: TemplateId | None = None
     message_id: Identifier | None = None
-    since: Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_to_utc)] | None = (
-        Field(None, description="Accepted at this time or later (RFC 3339, with offset).")
+    since: Moment | None = Field(
+        None, description="Accepted at this time or later (RFC 3339, with offset)."
     )
     limit: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=200)] = 50
     cursor: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
@@ -251,6 +241,10 @@ def _view(record: NotificationRecord) -> dict[str, Any]:
         "status": record.status,
         "reason": record.reason,
         "attempts_made": record.attempt,
+        "send_at": notification.send_at,
+        "expires_at": notification.expires_at,
+        "on_doubt": notification.on_doubt,
+        "replay": record.replay_no,
         "provider": record.provider,
         "provider_message_id": record.provider_message_id,
         "provider_code": record.provider_code,

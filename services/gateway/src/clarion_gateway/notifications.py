@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 
 from clarion.errors import ClarionError, FieldProblem, StoreUnavailable
 from clarion.event import Event, parse_event
-from clarion.notification import Notification
-from clarion.store.base import Accepted, Query, Store
+from clarion.notification import FINAL, Notification, Status
+from clarion.store.base import Accepted, NotificationHistory, Query, Store
 from clarion_gateway import models
 from clarion_gateway.endpoint import Endpoint, malformed, model_response, parse_body, parse_query
 from clarion_gateway.intake import Acceptor
@@ -22,6 +22,8 @@ from clarion_gateway.problems import Problem, problem_of, unprocessable
 from clarion_gateway.rate import RateLimit
 
 _BODY_REFUSALS = (400, 408, 413, 415, 422, 503)
+
+_ID = {"notification_id": "^notif_[0-9a-f]{32}$"}
 
 T = TypeVar("T")
 
@@ -59,9 +61,20 @@ class Notifications:
 
     async def show(self, request: Request) -> Response:
         """Show one notification."""
-        history = await self._bounded(self._store.get(request.path_params["notification_id"]))
-        if history is None or request.state.key.sees not in {None, history.record.producer}:
-            raise Problem(404, "there is no such notification")
+        history = await self._own(request, request.path_params["notification_id"])
+        return model_response(models.NotificationDetail.of_history(history))
+
+    async def cancel(self, request: Request) -> Response:
+        """Call one notification off."""
+        notification_id = request.path_params["notification_id"]
+        history = await self._own(request, notification_id)
+        if history.record.status is not Status.CANCELLED:
+            cancelled = await self._bounded(
+                self._store.cancel(notification_id, request.state.producer)
+            )
+            history = await self._own(request, notification_id)
+            if not cancelled and history.record.status is not Status.CANCELLED:
+                raise Problem(409, _too_late(history.record.status))
         return model_response(models.NotificationDetail.of_history(history))
 
     async def find(self, request: Request) -> Response:
@@ -143,9 +156,29 @@ class Notifications:
                 "Notifications",
                 refusals=(404, 503),
                 scope="read",
-                path_patterns={"notification_id": "^notif_[0-9a-f]{32}$"},
+                path_patterns=_ID,
+            ),
+            Endpoint(
+                "POST",
+                "/v1/notifications/{notification_id}/cancel",
+                self.cancel,
+                "cancelNotification",
+                "Call a notification off before it is sent",
+                {200: models.NotificationDetail},
+                "Notifications",
+                "Answers 200 with the notification, `cancelled` now or before, and 409 once it is "
+                "being sent or has come to another end.",
+                refusals=(404, 409, 503),
+                scope="send",
+                path_patterns=_ID,
             ),
         )
+
+    async def _own(self, request: Request, notification_id: str) -> NotificationHistory:
+        history = await self._bounded(self._store.get(notification_id))
+        if history is None or request.state.key.sees not in {None, history.record.producer}:
+            raise Problem(404, "there is no such notification")
+        return history
 
     async def _check_all(
         self, events: list[Any]
@@ -184,6 +217,14 @@ class Notifications:
             return await asyncio.wait_for(question, self._limits.work_seconds)
         except TimeoutError as error:
             raise StoreUnavailable("the database did not answer in time") from error
+
+
+def _too_late(status: Status) -> str:
+    if status is Status.IN_DOUBT:
+        return "the provider may have accepted it already; whether it did is not known yet"
+    if status in FINAL:
+        return f"it is {status} already"
+    return "it is being sent at this moment; ask again for what became of it"
 
 
 def _shown(accepted: list[Accepted]) -> list[dict[str, object]]:

@@ -15,6 +15,8 @@ SANDBOX_KEY_URL = "http://localhost:8025/service-account.json"
 class PushSettings(WorkerSettings):
     """The Firebase project that pushes are sent through."""
 
+    # FCM sends no receipts to wait for, and a push that comes twice replaces itself by its tag
+    doubt_grace_seconds: float = Field(0.0, ge=0)
     fcm_project_id: str = Field("clarion-sandbox", pattern=r"^[a-z0-9][a-z0-9.:-]{1,99}$")
     fcm_service_account_file: str = Field(
         "",

@@ -128,6 +128,7 @@ def _gateway(
         broker=broker,
         templates=TemplateRepository(settings.templates_dir),
         keys=keys,
+        on_doubt=settings.on_doubt,
         probes={
             worker.channel: LocalProbe(WorkerHealth(worker, broker, store)) for worker in workers
         },

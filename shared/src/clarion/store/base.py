@@ -7,19 +7,22 @@ transaction with its neighbours.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from clarion.notification import Channel, Lane, Notification, Priority, Reason, Status
+from clarion.notification import Channel, Lane, Notification, OnDoubt, Priority, Reason, Status
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
     """One event, split into its notifications, as its producer sent it.
 
-    `(producer, message_id)` is unique; `body_hash` tells the same event from another.
+    `(producer, message_id)` is unique; `body_hash` tells the same event from another. The status
+    that it begins with is `scheduled` where it has a `send_at`, `accepted`, or `queued` where the
+    broker has it already.
     """
 
     producer: str
@@ -44,27 +47,29 @@ class Verdict(StrEnum):
 
     CLAIMED = "claimed"  # call the provider
     FINISHED = "finished"  # a duplicate: acknowledge it
-    LEASED = "leased"  # another worker is at it, or its retry is not due: come back later
+    LEASED = "leased"  # another worker is at it, or its next attempt is not due: come back later
+    ENDED = "ended"  # the claim ended it: its deadline was over, or it is held in doubt
     UNKNOWN = "unknown"  # no such row: store it first
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The answer to a claim. `attempt` is the fencing token of every later write; `failures` the
-    attempts spent so far; `doubted` says that the previous attempt was never answered;
-    `lease_left` is in seconds."""
+    attempts spent so far; `lease_left` is in seconds; `status` is what the row has now."""
 
     verdict: Verdict
     attempt: int = 0
     failures: int = 0
-    doubted: bool = False
     lease_left: float = 0.0
     status: Status | None = None
+    reason: Reason | None = None
+    on_doubt: OnDoubt = OnDoubt.RESEND
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attempt. `spent` says whether it counts against the retry policy."""
+    """What became of one attempt. `spent` says whether it counts against the retry policy;
+    `retry_in` is in seconds, None where no other attempt follows by itself."""
 
     notification_id: str
     attempt: int
@@ -77,6 +82,12 @@ class Outcome:
     provider_message_id: str | None = None
     provider_code: str | None = None
     provider_text: str | None = None
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether people must see to it: it failed, or is held in doubt."""
+        held = self.status is Status.IN_DOUBT and self.retry_in is None
+        return held or self.status is Status.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +133,8 @@ class NotificationRecord:
     created_at: datetime
     queued_at: datetime | None
     updated_at: datetime
+    replay_no: int = 0
+    dead_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +184,14 @@ class Store(ABC):
         """Record that the broker confirmed it; False when its row had moved on already."""
 
     @abstractmethod
-    async def take_due(self, limit: int, lease: float) -> list[Notification]:
-        """Return accepted notifications that nobody has published, oldest first, and keep them
-        from other publishers for `lease` seconds."""
+    async def take_due(
+        self, limit: int, lease: float, *, without: Collection[Lane] = ()
+    ) -> list[Notification]:
+        """Return accepted notifications that nobody has published, and scheduled ones whose time
+        has come, and keep them from other publishers for `lease` seconds.
+
+        Those of a higher priority come first, then the oldest; the lanes `without` are left out.
+        """
 
     @abstractmethod
     async def unfinished(self, after: str, limit: int) -> list[Notification]:
@@ -181,8 +199,14 @@ class Store(ABC):
         published again when the broker lost everything."""
 
     @abstractmethod
-    async def claim(self, notification_id: str, *, worker: str, lease: float) -> Claim:
-        """Take the notification for one attempt, for `lease` seconds by the store's clock."""
+    async def claim(
+        self, notification_id: str, *, worker: str, lease: float, grace: float = 0.0
+    ) -> Claim:
+        """Take the notification for one attempt, for `lease` seconds by the store's clock.
+
+        An attempt that a worker died on is in doubt: for `grace` seconds a receipt may settle it,
+        and one that is held is never attempted again by itself.
+        """
 
     @abstractmethod
     async def record(self, outcome: Outcome) -> bool:
@@ -191,6 +215,10 @@ class Store(ABC):
     @abstractmethod
     async def give_up(self, notification_id: str, reason: Reason, text: str) -> bool:
         """Fail a notification that never reached a provider; False when it had moved on."""
+
+    @abstractmethod
+    async def cancel(self, notification_id: str, by: str) -> bool:
+        """Call a notification off that is not being sent; False when it had gone too far."""
 
     @abstractmethod
     async def get(self, notification_id: str) -> NotificationHistory | None:

@@ -10,27 +10,24 @@ from sqlalchemy import Select, Update, and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import ColumnElement
 
-from clarion.notification import Reason, Status, sources
+from clarion.notification import FINAL, OnDoubt, Reason, Status, sources
 from clarion.store.base import Claim, Verdict
 from clarion.store.clock import after, clock, now, seconds_between
 from clarion.store.incoming import DOUBLE, TEXT, firsts, in_order, incoming
-from clarion.store.schema import attempts, notifications
+from clarion.store.schema import attempts, events, notifications
 
 _n = notifications.c
-
-# from these no attempt can start any more
-_FINISHED = frozenset(
-    {Status.SENT, Status.DELIVERED, Status.BOUNCED, Status.UNDELIVERED, Status.FAILED}
-)
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """Who wants to attempt which notification, and for how many seconds."""
+    """Who wants to attempt which notification, and for how many seconds; `grace` is how many an
+    attempt stays in doubt before the next."""
 
     notification_id: str
     worker: str
     lease: float
+    grace: float = 0.0
 
 
 def lease_is_over() -> ColumnElement[bool]:
@@ -72,8 +69,8 @@ class ClaimWriter:
     async def write(self, connection: AsyncConnection, requests: list[ClaimRequest]) -> list[Claim]:
         """Return each request's verdict; of two for one row in a batch, the first wins."""
         first = firsts(requests, lambda request: request.notification_id)
-        claimed = await self._take(connection, [requests[index] for index in first.values()])
-        won = {first[notification_id]: claim for notification_id, claim in claimed.items()}
+        taken = await self._take(connection, [requests[index] for index in first.values()])
+        won = {first[notification_id]: claim for notification_id, claim in taken.items()}
         refused = await self._explain(
             connection,
             {request.notification_id for index, request in enumerate(requests) if index not in won},
@@ -87,27 +84,26 @@ class ClaimWriter:
         self, connection: AsyncConnection, requests: list[ClaimRequest]
     ) -> dict[str, Claim]:
         rows = [
-            {"id": request.notification_id, "worker": request.worker, "lease": request.lease}
+            {
+                "id": request.notification_id,
+                "worker": request.worker,
+                "lease": request.lease,
+                "grace": request.grace,
+            }
             for request in requests
         ]
         taken = (await connection.execute(self._claim, in_order(rows, "id"))).all()
         crashed = [
-            crashed_attempt(row, row.attempt - 1, row.claimed_at)
+            crashed_attempt(row, row.attempt - (row.status == Status.SENDING), row.updated_at)
             for row in taken
             if row.previous == Status.SENDING
         ]
         if crashed:
             await connection.execute(attempts.insert(), crashed)
-        return {
-            row.id: Claim(
-                Verdict.CLAIMED,
-                attempt=row.attempt,
-                failures=row.failures,
-                doubted=row.previous == Status.SENDING,
-                status=Status.SENDING,
-            )
-            for row in taken
-        }
+        expired = [_deadline(row) for row in taken if row.reason == Reason.EXPIRED]
+        if expired:
+            await connection.execute(events.insert(), expired)
+        return {row.id: _answer(row) for row in taken}
 
     async def _explain(self, connection: AsyncConnection, ids: set[str]) -> dict[str, Claim]:
         if not ids:
@@ -117,44 +113,100 @@ class ClaimWriter:
         return {row.id: _refusal(row) for row in found}
 
 
+def _answer(row: Any) -> Claim:
+    """Return the answer of a row that the claim has changed."""
+    status = Status(row.status)
+    if status is Status.SENDING:
+        verdict = Verdict.CLAIMED
+    elif row.lease_left is not None:
+        verdict = Verdict.LEASED
+    else:
+        verdict = Verdict.ENDED
+    return Claim(
+        verdict,
+        attempt=row.attempt,
+        failures=row.failures,
+        lease_left=row.lease_left or 0.0,
+        status=status,
+        reason=Reason(row.reason) if row.reason else None,
+        on_doubt=OnDoubt(row.on_doubt),
+    )
+
+
 def _refusal(row: Any) -> Claim:
     status = Status(row.status)
+    held = status is Status.IN_DOUBT and row.on_doubt == OnDoubt.HOLD
+    # a scheduled one comes by the publisher when it is due; this message is none of its own
+    finished = held or status in FINAL or status is Status.SCHEDULED
     return Claim(
-        Verdict.FINISHED if status in _FINISHED else Verdict.LEASED,
+        Verdict.FINISHED if finished else Verdict.LEASED,
         attempt=row.attempt,
         failures=row.failures,
         lease_left=max(row.lease_left or 0.0, 0.0),
         status=status,
+        on_doubt=OnDoubt(row.on_doubt),
     )
 
 
+def _deadline(row: Any) -> dict[str, Any]:
+    return {
+        "notification_id": row.id,
+        "at": row.updated_at,
+        "status": row.status,
+        "detail": {"reason": Reason.EXPIRED},
+    }
+
+
 def _claim(dialect: str) -> Update:
-    wanted = incoming(dialect, {"id": TEXT, "worker": TEXT, "lease": DOUBLE})
+    wanted = incoming(dialect, {"id": TEXT, "worker": TEXT, "lease": DOUBLE, "grace": DOUBLE})
+    crashed = _n.status == Status.SENDING  # its lease is over, by the guard below
+    held = and_(crashed, _n.on_doubt == OnDoubt.HOLD)
+    late = _n.expires_at <= now()
+    # of what may have been sent nobody can say that it was not
+    lapsed = and_(late, _n.status.in_([Status.SENDING, Status.IN_DOUBT]))
+    doubted = and_(crashed, wanted.c.grace > 0)
+
+    def decide(held_: Any, lapsed_: Any, late_: Any, doubted_: Any, sending: Any) -> Any:
+        return case(
+            (held, held_), (lapsed, lapsed_), (late, late_), (doubted, doubted_), else_=sending
+        )
+
     return (
         update(notifications)
         .values(
             **remember_claim(),
-            status=Status.SENDING,
-            attempt=_n.attempt + 1,
+            status=decide(
+                Status.IN_DOUBT, Status.FAILED, Status.EXPIRED, Status.IN_DOUBT, Status.SENDING
+            ),
+            reason=decide(
+                Reason.CRASHED, Reason.EXPIRED, Reason.EXPIRED, Reason.CRASHED, _n.reason
+            ),
+            attempt=_n.attempt + decide(0, 0, 0, 0, 1),
             worker=wanted.c.worker,
             claimed_at=clock(),
-            lease_until=after(wanted.c.lease),
+            lease_until=decide(None, None, None, after(wanted.c.grace), after(wanted.c.lease)),
+            dead_at=decide(clock(), clock(), None, None, None),
             updated_at=clock(),
         )
         .where(
             _n.id == wanted.c.id,
             _n.status.in_([*sources(Status.SENDING), Status.SENDING]),
+            or_(_n.status != Status.IN_DOUBT, _n.on_doubt != OnDoubt.HOLD),
             # a running attempt's lease, or the wait that its outcome ordered
             or_(_n.lease_until.is_(None), _n.lease_until <= now()),
         )
         .returning(
             _n.id,
+            _n.status,
+            _n.reason,
+            _n.on_doubt,
             _n.attempt,
             _n.failures,
             _n.previous,
             _n.previous_worker,
             _n.previous_claimed_at,
-            _n.claimed_at,
+            _n.updated_at,
+            seconds_between(clock(), _n.lease_until).label("lease_left"),
         )
     )
 
@@ -164,6 +216,7 @@ def _refused(dialect: str) -> Select[Any]:
     return select(
         _n.id,
         _n.status,
+        _n.on_doubt,
         _n.attempt,
         _n.failures,
         func.coalesce(seconds_between(clock(), _n.lease_until), 0.0).label("lease_left"),

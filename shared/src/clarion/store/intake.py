@@ -18,6 +18,9 @@ from clarion.store.records import to_rows
 from clarion.store.schema import notifications
 
 _n = notifications.c
+BEGINNINGS = (Status.SCHEDULED, Status.ACCEPTED, Status.QUEUED)
+"""What a notification may begin as."""
+
 _Key = tuple[str, str]
 
 
@@ -25,9 +28,7 @@ class IntakeWriter:
     """Stores events; `grace` is how long, in seconds, the poll leaves one to its own gateway."""
 
     def __init__(self, dialect: str, *, grace: float) -> None:
-        self._insert = {
-            status: _insert(dialect, status, grace) for status in (Status.ACCEPTED, Status.QUEUED)
-        }
+        self._insert = {status: _insert(dialect, status, float(grace)) for status in BEGINNINGS}
         self._existing = _existing(dialect)
 
     async def write(
@@ -100,12 +101,14 @@ def _known(intake: Intake, rows: Sequence[Any]) -> list[Accepted] | MessageIdCon
 
 def _insert(dialect: str, status: Status, grace: float) -> Insert:
     construct = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    # a scheduled row brings its own moment
+    due = {} if status is Status.SCHEDULED else {"publish_at": after(literal_column(repr(grace)))}
     return (
         construct(notifications)
         .values(
             attempt=0,
             failures=0,
-            publish_at=after(literal_column(repr(float(grace)))),
+            **due,
             created_at=clock(),
             queued_at=clock() if status is Status.QUEUED else None,
             updated_at=clock(),

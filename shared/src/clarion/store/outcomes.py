@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, Update, and_, or_, select, update
+from sqlalchemy import Select, Update, and_, case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.notification import TRANSITIONS, Reason, Status, sources
@@ -114,6 +114,7 @@ def _columns(outcome: Outcome) -> dict[str, Any]:
         "provider_code": outcome.provider_code,
         "provider_text": outcome.provider_text,
         "retry_in": outcome.retry_in,
+        "gives_up": int(outcome.gives_up),
     }
 
 
@@ -158,6 +159,7 @@ def _record(dialect: str) -> Update:
             "provider_code": TEXT,
             "provider_text": TEXT,
             "retry_in": DOUBLE,
+            "gives_up": INTEGER,
         },
     )
     return (
@@ -173,6 +175,7 @@ def _record(dialect: str) -> Update:
             # no copy of the message starts the next attempt early, however it comes back
             lease_until=after(outcome.c.retry_in),
             updated_at=clock(),
+            dead_at=case((outcome.c.gives_up == 1, clock())),
         )
         # only the holder of the claim writes its outcome, and `check` knows what may follow
         .where(
@@ -207,6 +210,7 @@ def _give_up(dialect: str) -> Update:
             reason=given_up.c.reason,
             lease_until=None,
             updated_at=clock(),
+            dead_at=clock(),
         )
         .where(_n.id == given_up.c.id, or_(_n.status.in_(idle), lease_is_over()))
         .returning(

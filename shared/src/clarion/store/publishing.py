@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Integer, Select, Update, bindparam, func, literal, select, union_all, update
+from collections.abc import Collection
+
+from sqlalchemy import (
+    CTE,
+    Integer,
+    Select,
+    Update,
+    bindparam,
+    func,
+    literal,
+    select,
+    text,
+    union_all,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.sql.selectable import CompoundSelect
 
 from clarion.notification import LANES, Channel, Lane, Notification, Priority, Status, sources
@@ -15,6 +30,9 @@ from clarion.store.schema import constant, notifications
 _n = notifications.c
 
 MOST_COUNTED = 10_000
+
+NO_SORT = text("SET LOCAL enable_sort = off")
+"""Until the statistics know of a sudden backlog, a plan that sorts looks cheap and reads it all."""
 
 _UNFINISHED = (Status.QUEUED, Status.RETRYING, Status.IN_DOUBT, Status.SENDING)
 
@@ -34,10 +52,22 @@ class QueuedWriter:
         return [index in won for index in range(len(ids))]
 
 
-async def take_due(connection: AsyncConnection, limit: int, lease: float) -> list[Notification]:
-    """Take up to `limit` rows that are due, for `lease` seconds, oldest first."""
-    rows = await connection.execute(take_due_statement(limit, lease))
-    return sorted(map(to_notification, rows), key=lambda due: due.notification_id)
+async def take_due(
+    connection: AsyncConnection, limit: int, lease: float, without: Collection[Lane] = ()
+) -> list[Notification]:
+    """Take up to `limit` rows that are due, for `lease` seconds: by priority, then by age."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(NO_SORT)
+    await connection.execute(promote_statement(limit))
+    taken: list[Notification] = []
+    for priority in Priority:
+        left_out = [each for each in Channel if Lane(each, priority) in without]
+        room = limit - len(taken)
+        if room and len(left_out) < len(Channel):
+            statement = take_due_statement(priority, left_out, room, lease)
+            due = map(to_notification, await connection.execute(statement))
+            taken += sorted(due, key=lambda each: each.notification_id)
+    return taken
 
 
 async def unfinished(connection: AsyncConnection, start: str, limit: int) -> list[Notification]:
@@ -69,22 +99,35 @@ def _mark(dialect: str) -> Update:
     )
 
 
-def take_due_statement(limit: int, lease: float) -> Update:
-    """Return the statement of `take_due`."""
-    due = (
-        select(_n.id)
-        .where(_n.status == constant(Status.ACCEPTED), _n.publish_at <= now())
-        .order_by(_n.publish_at, _n.id)
-        .limit(limit)
-        # what another publisher is taking is not ours to wait for
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
+def promote_statement(limit: int) -> Update:
+    """Return the statement that makes up to `limit` scheduled rows, whose time has come, due."""
+    due = _due(Status.SCHEDULED, limit)
+    return update(notifications).values(status=Status.ACCEPTED).where(_n.id == due.c.id)
+
+
+def take_due_statement(
+    priority: Priority, left_out: Collection[Channel], limit: int, lease: float
+) -> Update:
+    """Return the statement of `take_due` for one priority, of all channels but those left out."""
+    lanes = [_n.channel.not_in(left_out)] if left_out else []
+    due = _due(Status.ACCEPTED, limit, _n.priority == priority, *lanes)
     return (
         update(notifications)
         .values(publish_at=after(literal(lease, DOUBLE)))
         .where(_n.id == due.c.id)
         .returning(*NOTIFICATION)
+    )
+
+
+def _due(status: Status, limit: int, *conditions: ColumnElement[bool]) -> CTE:
+    return (
+        select(_n.id)
+        .where(_n.status == constant(status), _n.publish_at <= now(), *conditions)
+        .order_by(_n.publish_at, _n.id)
+        .limit(limit)
+        # what another publisher is taking is not ours to wait for
+        .with_for_update(skip_locked=True)
+        .cte("due")
     )
 
 

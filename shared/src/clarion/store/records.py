@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from clarion.notification import Channel, Notification, Priority, Reason, Status
+from clarion.notification import Channel, Notification, OnDoubt, Priority, Reason, Status
 from clarion.store.base import AttemptRecord, Intake, NotificationRecord
 from clarion.store.schema import attempts, notifications
 
@@ -23,6 +23,9 @@ NOTIFICATION = (
     _n.priority,
     _n.locale,
     _n.metadata,
+    _n.send_at,
+    _n.expires_at,
+    _n.on_doubt,
 )
 """The columns of a Notification."""
 
@@ -40,6 +43,8 @@ RECORD = (
     _n.created_at,
     _n.queued_at,
     _n.updated_at,
+    _n.replay_no,
+    _n.dead_at,
 )
 """The columns of a NotificationRecord."""
 
@@ -65,6 +70,10 @@ def to_rows(intake: Intake) -> list[dict[str, Any]]:
             "recipient": notification.recipient,
             "payload": notification.payload,
             "metadata": notification.metadata,
+            "send_at": notification.send_at,
+            "expires_at": notification.expires_at,
+            "on_doubt": notification.on_doubt or OnDoubt.RESEND,
+            **({"publish_at": notification.send_at} if intake.status is Status.SCHEDULED else {}),
         }
         for ordinal, notification in enumerate(intake.notifications)
     ]
@@ -84,6 +93,9 @@ def to_notification(row: Row[*tuple[Any, ...]]) -> Notification:
         priority=Priority(columns[_n.priority]),
         locale=columns[_n.locale],
         metadata=columns[_n.metadata],
+        send_at=columns[_n.send_at],
+        expires_at=columns[_n.expires_at],
+        on_doubt=OnDoubt(columns[_n.on_doubt]),
     )
 
 
@@ -104,6 +116,8 @@ def to_record(row: Row[*tuple[Any, ...]]) -> NotificationRecord:
         created_at=columns[_n.created_at],
         queued_at=columns[_n.queued_at],
         updated_at=columns[_n.updated_at],
+        replay_no=columns[_n.replay_no],
+        dead_at=columns[_n.dead_at],
     )
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import ColumnElement
 
-from clarion.notification import Status
+from clarion.notification import OnDoubt, Status
 from clarion.store.clock import Instant
 
 metadata = MetaData()
@@ -67,6 +67,12 @@ notifications = Table(
     Column("created_at", Instant, nullable=False),
     Column("queued_at", Instant),
     Column("updated_at", Instant, nullable=False),
+    Column("send_at", Instant),
+    Column("expires_at", Instant),
+    Column("on_doubt", Key, nullable=False, server_default=OnDoubt.RESEND.value),
+    Column("replay_no", Integer, nullable=False, server_default="0"),
+    # since when people must see to it; null again once it is replayed or discarded
+    Column("dead_at", Instant),
 )
 
 # An update of `status` writes an entry into every index but the partial ones that it leaves, so
@@ -88,11 +94,20 @@ Index("notifications_template", _n.template_id, _n.id)
 # status, channel and priority in any combination: few values each, so a listing probes those that
 # it leaves open (see listing.py) and three indexes become one
 Index("notifications_lane", _n.status, _n.channel, _n.priority, _n.id)
-# these two hold only what waits: small however many are finished
+# these hold only what waits, or what people must see to: small however many are finished
+_SCHEDULED = _n.status == constant(Status.SCHEDULED)
 _ACCEPTED = _n.status == constant(Status.ACCEPTED)
 _QUEUED = _n.status == constant(Status.QUEUED)
 Index(
-    "notifications_unpublished",
+    "notifications_scheduled",
+    _n.publish_at,
+    _n.id,
+    postgresql_where=_SCHEDULED,
+    sqlite_where=_SCHEDULED,
+)
+Index(
+    "notifications_due",
+    _n.priority,
     _n.publish_at,
     _n.id,
     postgresql_where=_ACCEPTED,
@@ -105,6 +120,13 @@ Index(
     _n.queued_at,
     postgresql_where=_QUEUED,
     sqlite_where=_QUEUED,
+)
+
+Index(
+    "notifications_dead",
+    _n.id,
+    postgresql_where=_n.dead_at.is_not(None),
+    sqlite_where=_n.dead_at.is_not(None),
 )
 
 # No foreign keys: rows are written with their notification in one transaction, and a check per

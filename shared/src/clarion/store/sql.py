@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -10,8 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.errors import ClarionError, RowRefused
-from clarion.notification import Lane, Notification, Reason, Status
-from clarion.store import listing, publishing
+from clarion.notification import Lane, Notification, Reason
+from clarion.store import cancelling, listing, publishing
 from clarion.store.base import (
     Accepted,
     Claim,
@@ -25,7 +25,7 @@ from clarion.store.base import (
 from clarion.store.batcher import Batcher
 from clarion.store.claims import ClaimRequest, ClaimWriter
 from clarion.store.database import Database
-from clarion.store.intake import IntakeWriter
+from clarion.store.intake import BEGINNINGS, IntakeWriter
 from clarion.store.outcomes import OutcomeWriter, Surrender, SurrenderWriter, check
 from clarion.store.publishing import QueuedWriter
 
@@ -47,27 +47,33 @@ class SqlStore(Store):
 
     async def accept(self, intake: Intake) -> list[Accepted]:
         """See `Store`."""
-        if intake.status not in (Status.ACCEPTED, Status.QUEUED) or not intake.notifications:
-            raise ValueError("an event is taken in as accepted or queued, and notifies somebody")
+        if intake.status not in BEGINNINGS or not intake.notifications:
+            raise ValueError(
+                "an event is taken in as scheduled, accepted or queued, and notifies somebody"
+            )
         return await self._accept.submit(intake)
 
     async def mark_queued(self, notification_id: str) -> bool:
         """See `Store`."""
         return await self._queued.submit(notification_id)
 
-    async def take_due(self, limit: int, lease: float) -> list[Notification]:
+    async def take_due(
+        self, limit: int, lease: float, *, without: Collection[Lane] = ()
+    ) -> list[Notification]:
         """See `Store`."""
         async with self._database.write() as connection:
-            return await publishing.take_due(connection, limit, lease)
+            return await publishing.take_due(connection, limit, lease, without)
 
     async def unfinished(self, after: str, limit: int) -> list[Notification]:
         """See `Store`."""
         async with self._database.read() as connection:
             return await publishing.unfinished(connection, after, limit)
 
-    async def claim(self, notification_id: str, *, worker: str, lease: float) -> Claim:
+    async def claim(
+        self, notification_id: str, *, worker: str, lease: float, grace: float = 0.0
+    ) -> Claim:
         """See `Store`."""
-        return await self._claim.submit(ClaimRequest(notification_id, worker, lease))
+        return await self._claim.submit(ClaimRequest(notification_id, worker, lease, grace))
 
     async def record(self, outcome: Outcome) -> bool:
         """See `Store`."""
@@ -77,6 +83,11 @@ class SqlStore(Store):
     async def give_up(self, notification_id: str, reason: Reason, text: str) -> bool:
         """See `Store`."""
         return await self._give_up.submit(Surrender(notification_id, reason, text))
+
+    async def cancel(self, notification_id: str, by: str) -> bool:
+        """See `Store`."""
+        async with self._database.write() as connection:
+            return await cancelling.cancel(connection, notification_id, by)
 
     async def get(self, notification_id: str) -> NotificationHistory | None:
         """See `Store`."""

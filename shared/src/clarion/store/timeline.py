@@ -17,7 +17,13 @@ def timeline(
     events: Iterable[TimelineEntry],
 ) -> tuple[TimelineEntry, ...]:
     """Return the entries by time; those of one moment stay in the order of cause and effect."""
-    entries = [TimelineEntry(record.created_at, Status.ACCEPTED)]
+    send_at = record.notification.send_at
+    began = (
+        TimelineEntry(record.created_at, Status.ACCEPTED)
+        if send_at is None
+        else TimelineEntry(record.created_at, Status.SCHEDULED, {"send_at": send_at.isoformat()})
+    )
+    entries = [began]
     if record.queued_at is not None:
         entries.append(TimelineEntry(record.queued_at, Status.QUEUED))
     for attempt in attempts:

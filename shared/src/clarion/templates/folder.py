@@ -9,16 +9,20 @@ from pathlib import Path
 
 from clarion.errors import SettingsError, TemplateInvalid
 from clarion.templates.parts import PartFile, lacking, parse_name
+from clarion.templates.policy import FILE as POLICY_FILE
+from clarion.templates.policy import TemplatePolicy, parse_policy
 
 _TEMPLATE_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")  # as `clarion.event` takes it
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Every part, and the source of every file (shared ones too) by its path below the root."""
+    """Every part, the source of every file (shared ones too) by its path below the root, and the
+    policies of those templates that have one."""
 
     parts: tuple[PartFile, ...]
     sources: dict[str, str]
+    policies: dict[str, TemplatePolicy]
 
 
 def read_folder(root: Path) -> Folder:
@@ -30,10 +34,17 @@ def read_folder(root: Path) -> Folder:
     """
     parts: list[PartFile] = []
     sources: dict[str, str] = {}
+    policies: dict[str, TemplatePolicy] = {}
     try:
         home = os.path.realpath(root, strict=True)
         for folder in _entries(root):
             files = _files(folder, home)
+            if not folder.name.startswith("_"):
+                said = [file for file in files if file.name == POLICY_FILE]
+                files = [file for file in files if file.name != POLICY_FILE]
+                for file in said:
+                    text = _read(file, home)
+                    policies[folder.name] = parse_policy(f"{folder.name}/{file.name}", text)
             sources |= {f"{folder.name}/{file.name}": _read(file, home) for file in files}
             if not folder.name.startswith("_"):
                 found = [parse_name(folder.name, file.name) for file in files]
@@ -45,7 +56,7 @@ def read_folder(root: Path) -> Folder:
         ) from error
     if not parts:
         raise SettingsError(f"TEMPLATES_DIR: there is no template in {root}")
-    return Folder(tuple(parts), sources)
+    return Folder(tuple(parts), sources, policies)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clarion.errors import FieldProblem, TemplateNotFound
-from clarion.notification import Channel, Notification
+from clarion.notification import Channel, Notification, OnDoubt
 from clarion.templates.folder import read_folder
 from clarion.templates.library import Library
 from clarion.templates.parts import HEADER_PARTS, PARTS, PartFile, locale_chain
+from clarion.templates.policy import TemplatePolicy
 from clarion.templates.rendered import finish, has_line_break
 
 
@@ -27,6 +28,8 @@ class TemplateDescription:
     """The locales that some part has beside the default, as their files spell them."""
 
 
+_NO_POLICY = TemplatePolicy()
+
 _Parts = dict[str, dict[str, PartFile]]
 """By part and lower-case locale."""
 
@@ -41,6 +44,7 @@ class TemplateRepository:
     def __init__(self, root: Path) -> None:
         folder = read_folder(root)
         self._library = Library(folder.sources)
+        self._policies = folder.policies
         self._templates: dict[str, dict[Channel, _Parts]] = {}
         for file in folder.parts:
             channels = self._templates.setdefault(file.template_id, {})
@@ -69,6 +73,17 @@ class TemplateRepository:
                 required[channel][part], optional[channel][part] = sorted(must), sorted(may)
                 locales |= {file.locale for file in files if file.locale}
         return TemplateDescription(template_id, required, optional, sorted(locales))
+
+    def policy(self, template_id: str) -> TemplatePolicy:
+        """Return what a template says of its notifications beside their text."""
+        return self._policies.get(template_id, _NO_POLICY)
+
+    def with_policy(self, notification: Notification, on_doubt: OnDoubt) -> Notification:
+        """Return the notification with what its event left to its template, else to `on_doubt`."""
+        if notification.on_doubt is not None:
+            return notification
+        said = self.policy(notification.template_id).on_doubt
+        return notification.model_copy(update={"on_doubt": said or on_doubt})
 
     def check(self, notification: Notification) -> list[FieldProblem]:
         """Return what keeps a notification from being rendered, as far as it shows beforehand."""
