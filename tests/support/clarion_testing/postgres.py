@@ -92,10 +92,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _choose(folder: Path) -> PostgresServer:
-    url, insisted = os.environ.get("TEST_DATABASE_URL"), os.environ.get("TEST_POSTGRES")
+    url = os.environ.get("TEST_DATABASE_URL")
+    return servers.ExternalServer(url) if url else private_server(folder)
+
+
+def private_server(folder: Path) -> servers.LocalServer | servers.DockerServer:
+    """Return a server that is ours alone, not yet started."""
+    insisted = os.environ.get("TEST_POSTGRES")
     fsync = os.environ.get("TEST_POSTGRES_FSYNC") == "on"
-    if url:
-        return servers.ExternalServer(url)
     if insisted not in (None, "", "local", "docker"):
         pytest.fail(f"TEST_POSTGRES={insisted}: must be local or docker", pytrace=False)
     if insisted != "docker" and servers.have_local_server():

@@ -109,6 +109,16 @@ class LocalServer(PostgresServer):
         self._launch()
         self._await_answer()
 
+    def use_certificate(self, certificate: Path, key: Path) -> None:
+        """Speak TLS with this certificate from the next start on; it takes plain text too."""
+        for source, name in ((certificate, "server.crt"), (key, "server.key")):
+            copy = self._folder / "data" / name
+            shutil.copy(source, copy)
+            copy.chmod(0o600)
+            if self._user is not None:
+                os.chown(copy, self._user, -1)
+        self.execute("ALTER SYSTEM SET ssl = on")
+
     def _launch(self) -> None:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -200,6 +210,15 @@ class DockerServer(PostgresServer):
     def _check_alive(self) -> None:
         if _docker("inspect", "-f", "{{.State.Running}}", self._name).strip() != "true":
             raise RuntimeError(f"PostgreSQL ended at once:\n{_docker('logs', self._name)[-2000:]}")
+
+    def use_certificate(self, certificate: Path, key: Path) -> None:
+        """Speak TLS with this certificate from the next start on; it takes plain text too."""
+        for source, name in ((certificate, "server.crt"), (key, "server.key")):
+            path = f"/var/lib/postgresql/data/{name}"
+            _docker("cp", str(source), f"{self._name}:{path}")
+            _docker("exec", "--user", "0", self._name, "chown", "postgres", path)
+            _docker("exec", "--user", "0", self._name, "chmod", "600", path)
+        self.execute("ALTER SYSTEM SET ssl = on")
 
     def stop(self) -> None:
         """Stop it in order."""

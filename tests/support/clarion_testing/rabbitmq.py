@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from clarion_testing import rabbitmq_nodes as nodes
+from clarion_testing.certificates import Certificates
 from clarion_testing.rabbitmq_nodes import RabbitMQ
 
 _used: list[str] = []
@@ -46,18 +47,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _choose(folder: Path) -> RabbitMQ:
-    url, insisted = os.environ.get("TEST_BROKER_URL"), os.environ.get("TEST_RABBITMQ")
-    if url:
-        return nodes.ExternalNode(url)
+    url = os.environ.get("TEST_BROKER_URL")
+    return nodes.ExternalNode(url) if url else private_node(folder)
+
+
+def private_node(
+    folder: Path, certificates: Certificates | None = None
+) -> nodes.LocalNode | nodes.DockerNode:
+    """Return a node that is ours alone, not yet started; with certificates it also speaks TLS."""
+    insisted = os.environ.get("TEST_RABBITMQ")
     if insisted not in (None, "", "local", "docker"):
         pytest.fail(f"TEST_RABBITMQ={insisted}: must be local or docker", pytrace=False)
     if insisted != "docker" and nodes.have_local_server():
-        return nodes.LocalNode(folder)
+        return nodes.LocalNode(folder, certificates)
     if insisted != "local" and nodes.have_docker() and nodes.have_image():
-        return nodes.DockerNode(folder)
+        return nodes.DockerNode(folder, certificates)
     if insisted != "docker" and nodes.can_install():
         nodes.install()
-        return nodes.LocalNode(folder)
+        return nodes.LocalNode(folder, certificates)
     pytest.fail(
         "these tests need RabbitMQ: install rabbitmq-server (3.10 or later), start Docker, or set "
         "TEST_BROKER_URL to a node with rabbitmq/definitions.json loaded",

@@ -19,6 +19,7 @@ from yarl import URL
 
 from clarion.brokers.definitions import dump, with_users
 from clarion.brokers.topology import QUEUES, USERS
+from clarion_testing.certificates import Certificates
 
 REPOSITORY = Path(__file__).parents[3]
 IMAGE = "rabbitmq:4-management"
@@ -126,11 +127,13 @@ class ExternalNode(RabbitMQ):
 
 
 class _PrivateNode(RabbitMQ):
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificates: Certificates | None = None) -> None:
         password, port = secrets.token_hex(8), free_port()
         super().__init__(URL(f"amqp://admin:{password}@127.0.0.1:{port}/"))
         self.folder = folder
         self.port = port
+        self.tls_port = free_port()
+        self._certificates = certificates
         users = {user.name: password for user in USERS}
         # the container's user, who is neither us nor root, reads these
         folder.chmod(0o755)
@@ -139,7 +142,13 @@ class _PrivateNode(RabbitMQ):
         # the plugins serve people and monitoring; without them a node starts twice as fast
         (folder / "enabled_plugins").write_text("[].\n")
 
-    def write_conf(self, definitions: str) -> None:
+    def tls_url(self, user: str, options: str) -> str:
+        """Return the address of the listener that speaks TLS."""
+        return (
+            f"{self._base.with_scheme('amqps').with_user(user).with_port(self.tls_port)}?{options}"
+        )
+
+    def write_conf(self, definitions: str, address: str, files: Path | None = None) -> None:
         conf = (REPOSITORY / "rabbitmq/rabbitmq.conf").read_text()
         lines = [
             f"load_definitions = {definitions}" if line.startswith("load_definitions") else line
@@ -147,15 +156,23 @@ class _PrivateNode(RabbitMQ):
             # a full disk of the machine that tests is not what is tested
             if not line.startswith("disk_free_limit")
         ]
+        if self._certificates is not None:
+            folder = files or self._certificates.ca.parent
+            lines += [
+                f"listeners.ssl.1 = {address}:{self.tls_port}",
+                f"ssl_options.cacertfile = {folder / self._certificates.ca.name}",
+                f"ssl_options.certfile = {folder / self._certificates.certificate.name}",
+                f"ssl_options.keyfile = {folder / self._certificates.key.name}",
+            ]
         (self.folder / "rabbitmq.conf").write_text("\n".join([*lines, ""]))
 
 
 class LocalNode(_PrivateNode):
     """A node as a process of this machine, with its own data, logs, cookie and epmd."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.write_conf(str(folder / "definitions.json"))
+    def __init__(self, folder: Path, certificates: Certificates | None = None) -> None:
+        super().__init__(folder, certificates)
+        self.write_conf(str(folder / "definitions.json"), "127.0.0.1")
         self._log = (folder / "output.log").open("ab")
         self._server: subprocess.Popen[bytes] | None = None
         self._environment = self._settings()
@@ -245,10 +262,11 @@ class LocalNode(_PrivateNode):
 class DockerNode(_PrivateNode):
     """A node in a container of the official image."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, certificates: Certificates | None = None) -> None:
+        super().__init__(folder, certificates)
         self._name = f"clarion-test-{self.port}"
-        self.write_conf("/etc/rabbitmq/definitions.d/definitions.json")
+        tls = Path("/etc/rabbitmq/tls")
+        self.write_conf("/etc/rabbitmq/definitions.d/definitions.json", "0.0.0.0", tls)  # noqa: S104
         mounts = {
             "rabbitmq.conf": "/etc/rabbitmq/rabbitmq.conf",
             "advanced.config": "/etc/rabbitmq/advanced.config",
@@ -256,8 +274,11 @@ class DockerNode(_PrivateNode):
             "definitions.json": "/etc/rabbitmq/definitions.d/definitions.json",
         }
         volumes = [f"--volume={folder / file}:{path}:ro" for file, path in mounts.items()]
-        publish = f"--publish=127.0.0.1:{self.port}:5672"
-        _run("docker", "create", f"--name={self._name}", "--hostname=clarion", publish,
+        publish = [f"--publish=127.0.0.1:{self.port}:5672"]
+        if certificates is not None:
+            volumes.append(f"--volume={certificates.ca.parent}:{tls}:ro")
+            publish.append(f"--publish=127.0.0.1:{self.tls_port}:{self.tls_port}")
+        _run("docker", "create", f"--name={self._name}", "--hostname=clarion", *publish,
              *volumes, IMAGE)  # fmt: skip
 
     def start(self) -> None:

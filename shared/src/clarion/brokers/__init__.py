@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clarion.amqp_url import node_urls
 from clarion.brokers.base import Broker
+from clarion.brokers.tls import check_tls
 from clarion.errors import SettingsError
 
 
@@ -22,6 +23,7 @@ def open_broker(url: str) -> Broker:
         from clarion.brokers.rabbitmq import RabbitMQBroker
 
         try:
+            check_tls(url)
             return RabbitMQBroker(node_urls(url))
         except ValueError as error:
             raise SettingsError(f"BROKER_URL: {error}") from error

@@ -16,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from clarion.errors import ClarionError, RowRefused, SettingsError, StoreUnavailable
 from clarion.store.faults import Conflict, translated
+from clarion.store.tls import OPTIONS, tls
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -151,28 +152,29 @@ def parse(url: str) -> URL:
 
 
 def _with_asyncpg(url: URL) -> URL:
-    options = dict(url.query)
-    sslmode = options.pop("sslmode", None)
-    if options:
+    unknown = sorted(set(url.query) - set(OPTIONS))
+    if unknown:
         raise SettingsError(
-            f"DATABASE_URL: unknown option {', '.join(sorted(options))}; only sslmode is known"
+            f"DATABASE_URL: unknown option {', '.join(unknown)}; known are {', '.join(OPTIONS)}"
         )
-    # libpq's name for it, which everybody writes; asyncpg's is `ssl`, with the same values
-    return url.set(
-        drivername="postgresql+asyncpg", query={"ssl": sslmode} if sslmode is not None else {}
-    )
+    return url.set(drivername="postgresql+asyncpg")
 
 
 def _postgresql_engine(url: URL, pool_size: int, deadline: float) -> AsyncEngine:
+    options = {name: str(value) for name, value in url.query.items()}
     engine = create_async_engine(
-        url,
+        url.set(query={}),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=deadline,
         pool_recycle=1800,
         pool_use_lifo=True,  # idle connections beyond the usual load are left to be recycled
         hide_parameters=True,
-        connect_args={"timeout": deadline, "server_settings": _POSTGRESQL_SETTINGS},
+        connect_args={
+            "timeout": deadline,
+            "server_settings": _POSTGRESQL_SETTINGS,
+            "ssl": tls(options),
+        },
     )
 
     @event.listens_for(engine.sync_engine, "checkout")
