@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -67,6 +68,7 @@ async def _serve(
             channel, settings, broker, store, compose, open_provider(settings, transport)
         )
         health = WorkerHealth(worker, broker, store)
+        spare_the_collector()
         async with serving(uvicorn.Config(create_app(health), log_config=None), listener):
             if await _until(stop, start_patiently(broker, worker)):
                 logger.info("taking messages")
@@ -137,6 +139,17 @@ def listen(host: str, port: int, variable: str = "PORT") -> socket.socket:
             "stop what uses it or choose another port"
         ) from error
     return listener
+
+
+def spare_the_collector() -> None:
+    """Leave what the start has made out of every garbage collection from now on.
+
+    Those objects live as long as the process, and to walk them after every few hundred
+    allocations was a fifth of a worker's CPU. What a message leaves in cycles is still collected.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 class _Server(uvicorn.Server):

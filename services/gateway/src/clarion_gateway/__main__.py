@@ -13,7 +13,7 @@ from loguru import logger
 from clarion import logs
 from clarion.brokers import open_broker
 from clarion.errors import ClarionError
-from clarion.runner import listen, serving, stop_signal
+from clarion.runner import listen, serving, spare_the_collector, stop_signal
 from clarion.settings import load, secrets_folder, secrets_of
 from clarion.store import open_store
 from clarion.templates import TemplateRepository
@@ -105,6 +105,7 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             rate=RateLimit(settings.rate_limit, settings.burst),
             access_log=settings.access_log == "on",
         )
+        spare_the_collector()
         async with rotation.running(), serving(server.config(app), listener):
             logger.bind(host=settings.host, port=listener.getsockname()[1]).info("serving")
             await stop.wait()
