@@ -177,9 +177,10 @@ class HttpTransport:
 
     The SDKs' own transports block, reconnect for each message, or retry behind our back. Make it
     inside the running loop and close it with `close`. `timeout` is in seconds, for a whole call.
+    `connections` bounds the calls under way; 0 leaves that to the prefetch of whoever calls.
     """
 
-    def __init__(self, *, timeout: float = 15.0, connections: int = 256) -> None:
+    def __init__(self, *, timeout: float = 15.0, connections: int = 0) -> None:
         self._session = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
             # `connect` also covers the name look-up and the wait for a pooled connection, so that

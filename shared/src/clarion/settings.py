@@ -78,9 +78,9 @@ class WorkerSettings(CommonSettings):
         60.0, ge=0, description="how long a receipt may settle a doubt before it is sent again"
     )
     provider_timeout_seconds: float = Field(15.0, gt=0)
-    prefetch_high: int = Field(64, ge=1, le=1000)
-    prefetch_normal: int = Field(32, ge=1, le=1000)
-    prefetch_low: int = Field(8, ge=1, le=1000)
+    prefetch_high: int = Field(100, ge=1, le=1000)
+    prefetch_normal: int = Field(200, ge=1, le=1000)
+    prefetch_low: int = Field(32, ge=1, le=1000)
     drain_seconds: float = Field(20.0, ge=0, description="how long a stop waits for what is sent")
     sandbox_url: str | None = Field(
         None,
