@@ -25,10 +25,11 @@ class _Identity(BaseModel):
     notification_id: str | None = None
 
 
-class _Names(BaseModel):
-    """What the gateway asks of these, and the database's indexes need."""
+class _Named(Notification):
+    """A notification whose names are what the gateway asks of them, and the database's indexes
+    need."""
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     notification_id: Identifier
     message_id: Identifier
@@ -41,13 +42,19 @@ def decode(body: bytes, channel: Channel) -> Decoded:
     Raises `InvalidEvent` when no one can tell, or when it asks for more than one notification.
     """
     try:
-        known = _Identity.model_validate_json(body).notification_id is not None
-        if known:
-            _Names.model_validate_json(body)
-            return _stored(Notification.model_validate_json(body), channel)
+        # nearly every message is one of ours: parsed once, and asked afterwards what else it is
+        return _stored(_Named.model_validate_json(body), channel)
+    except ValidationError as error:
+        if _is_stored(body):
+            raise InvalidEvent(problems_of(error)) from error
+    return _foreign(parse_event(body), channel)
+
+
+def _is_stored(body: bytes) -> bool:
+    try:
+        return _Identity.model_validate_json(body).notification_id is not None
     except ValidationError as error:
         raise InvalidEvent(problems_of(error)) from error
-    return _foreign(parse_event(body), channel)
 
 
 def _stored(notification: Notification, channel: Channel) -> Decoded:

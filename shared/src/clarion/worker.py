@@ -104,6 +104,7 @@ class Worker(Generic[MessageT]):
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        metrics.IN_FLIGHT.labels(channel).set_function(lambda: self._in_flight)
         self.trouble: str | None = None
 
     # -- running ---------------------------------------------------------------------------------
@@ -144,14 +145,12 @@ class Worker(Generic[MessageT]):
         """Bring one message to its end: the only place that settles."""
         self._in_flight += 1
         self._idle.clear()
-        metrics.IN_FLIGHT.labels(self.channel).inc()
         try:
             await self._settle(delivery, await self._deliver(delivery))
         except Exception:  # noqa: BLE001  unsettled, it would hold its place for half an hour
             logger.bind(lane=delivery.lane.routing_key).exception("a message could not be handled")
             await self._settle(delivery, Settlement(delay=UNEXPECTED_SECONDS))
         finally:
-            metrics.IN_FLIGHT.labels(self.channel).dec()
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 
 from mako.exceptions import CompileException, SyntaxException, TopLevelLookupException
@@ -85,6 +86,7 @@ class Library:
         return "/" + self._name(uri, relativeto)
 
     @staticmethod
+    @lru_cache(maxsize=1024)  # asked by each rendering for each file that it refers to
     def _name(uri: str, relativeto: str) -> str:
         folder = posixpath.dirname(relativeto)
         return posixpath.normpath(posixpath.join("/", folder, uri)).lstrip("/")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
+from pydantic_core import to_json
 from python_http_client.exceptions import HTTPError, err_dict
 
 from clarion.errors import SendError
@@ -67,7 +67,7 @@ class SendGrid:
 
     async def send(self, message: EmailMessage, attempt: Attempt) -> SentMessage:
         """Return once SendGrid has answered 202; the id is its `X-Message-Id`."""
-        body = json.dumps(self._request(message, attempt)).encode()
+        body = to_json(self._request(message, attempt))
         reply = await self._transport.post(self._url, body, self._headers)
         if reply.accepted:
             return SentMessage(reply.headers.get("X-Message-Id") or None)
