@@ -136,7 +136,8 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 }
 """Every change of status that is allowed. A message may reach a worker before the publisher has
 marked its row `queued`, hence accepted -> sending; `in_doubt` -> `sending` is a resend, and what
-leads back to `accepted` is an operator's replay."""
+leads back to `accepted` is an operator's replay. A receipt knows better than any of it, and moves a
+status by a rule of its own: see `clarion.receipt`."""
 
 
 def sources(target: Status) -> tuple[Status, ...]:

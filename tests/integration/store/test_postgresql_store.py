@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from clarion.notification import Status
+from clarion.receipt import Fact
+from clarion.store.base import ReceiptResult, Store
 from clarion_testing.postgres import Postgres
-from clarion_testing.store_contract import Address, StoreContract
+from clarion_testing.store_contract import Address, StoreContract, brought_to
+from clarion_testing.store_receipts import ReceiptContract, receipt
 from clarion_testing.store_waiting import WaitingContract
 
 
-class TestPostgresqlStore(StoreContract, WaitingContract):
+class TestPostgresqlStore(StoreContract, WaitingContract, ReceiptContract):
     """PostgreSQL keeps the contract."""
 
     @pytest.fixture
     def address(self, postgres: Postgres) -> Address:
         return Address(postgres.url, postgres.execute)
+
+    async def test_what_the_database_cannot_hold_takes_no_other_receipt_with_it(
+        self, store: Store
+    ) -> None:
+        ids = [await brought_to(store, Status.SENT, f"m{index}") for index in range(5)]
+        told = [receipt(notification_id, Fact.DELIVERED) for notification_id in ids]
+        told[2] = replace(told[2], text="half a pair: \ud800")
+
+        results = await store.note_receipts(told)
+
+        assert results.count(ReceiptResult.MOVED) == 4
+        assert results[2] is ReceiptResult.REFUSED

@@ -11,6 +11,7 @@ import pytest
 from clarion.errors import SettingsError, StoreUnavailable
 from clarion.store import migrate, open_store
 from clarion_testing.store_contract import Address, StoreContract, accepted, event
+from clarion_testing.store_receipts import ReceiptContract
 from clarion_testing.store_waiting import WaitingContract
 
 
@@ -27,7 +28,7 @@ def address(tmp_path: Path) -> Address:
     return Address(f"sqlite:///{path}", execute)
 
 
-class TestSqliteStore(StoreContract, WaitingContract):
+class TestSqliteStore(StoreContract, WaitingContract, ReceiptContract):
     """SQLite keeps the contract."""
 
 

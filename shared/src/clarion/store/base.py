@@ -7,13 +7,14 @@ transaction with its neighbours.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from clarion.notification import Channel, Lane, Notification, OnDoubt, Priority, Reason, Status
+from clarion.receipt import Fact, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,22 @@ class Outcome:
         return held or self.status is Status.FAILED
 
 
+class ReceiptResult(StrEnum):
+    """What became of a receipt."""
+
+    MOVED = "moved"  # it changed the notification's status
+    NOTED = "noted"  # new, and on the timeline; the status stands
+    DUPLICATE = "duplicate"  # told before
+    UNKNOWN = "unknown"  # there is no such notification
+    REFUSED = "refused"  # the database cannot hold it
+
+
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One thing that happened to a notification."""
+    """One thing that happened to a notification: it got a status, or a receipt came."""
 
     at: datetime
-    status: Status
+    status: Status | Fact
     detail: dict[str, Any] = field(default_factory=dict)
 
 
@@ -144,6 +155,8 @@ class NotificationHistory:
     record: NotificationRecord
     attempts: tuple[AttemptRecord, ...]
     timeline: tuple[TimelineEntry, ...]
+    engagement: dict[Fact, datetime] = field(default_factory=dict)
+    """What the recipient did, and when first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +232,13 @@ class Store(ABC):
     @abstractmethod
     async def cancel(self, notification_id: str, by: str) -> bool:
         """Call a notification off that is not being sent; False when it had gone too far."""
+
+    @abstractmethod
+    async def note_receipts(self, receipts: Sequence[Receipt]) -> list[ReceiptResult]:
+        """Note what a provider told, each once, and let it move the statuses that it may move.
+
+        Up to 1,000 receipts are one transaction. One that cannot be held takes no other with it.
+        """
 
     @abstractmethod
     async def get(self, notification_id: str) -> NotificationHistory | None:

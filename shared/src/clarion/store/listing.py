@@ -14,14 +14,20 @@ from sqlalchemy.sql.expression import ColumnElement
 from clarion.notification import Channel, Priority, Status
 from clarion.store.base import (
     NotificationHistory,
-    NotificationRecord,
     Page,
     Query,
     TimelineEntry,
 )
-from clarion.store.records import ATTEMPT, RECORD, to_attempt, to_record
-from clarion.store.schema import attempts, events, notifications
-from clarion.store.timeline import timeline
+from clarion.store.records import (
+    ATTEMPT,
+    RECEIPT,
+    RECORD,
+    to_attempt,
+    to_receipt_entry,
+    to_record,
+)
+from clarion.store.schema import attempts, events, notifications, receipts
+from clarion.store.timeline import history
 
 _n = notifications.c
 
@@ -62,11 +68,17 @@ async def get(connection: AsyncConnection, notification_id: str) -> Notification
         .where(events.c.notification_id == notification_id)
         .order_by(events.c.id)
     )
-    return _history(
+    told = await connection.execute(
+        select(*RECEIPT)
+        .where(receipts.c.notification_id == notification_id)
+        .order_by(receipts.c.at, receipts.c.received_at)
+    )
+    return history(
         to_record(row),
         row.claimed_at,
         [to_attempt(attempt) for attempt in tried],
         [TimelineEntry(event.at, Status(event.status), event.detail) for event in noted],
+        [to_receipt_entry(receipt) for receipt in told],
     )
 
 
@@ -94,15 +106,6 @@ def page_of(query: Query, limit: int, cursor: str | None) -> Select[Any]:
         .order_by(_n.id.desc())
         .limit(limit)
     )
-
-
-def _history(
-    record: NotificationRecord,
-    claimed_at: datetime | None,
-    tried: list[Any],
-    noted: list[TimelineEntry],
-) -> NotificationHistory:
-    return NotificationHistory(record, tuple(tried), timeline(record, claimed_at, tried, noted))
 
 
 def _common(query: Query, cursor: str | None) -> list[ColumnElement[bool]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, Update, and_, case, or_, select, update
+from sqlalchemy import Select, Update, and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.notification import TRANSITIONS, Reason, Status, sources
@@ -16,6 +16,8 @@ from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, in_order, inco
 from clarion.store.schema import attempts, events, notifications
 
 _n = notifications.c
+
+_TOLD = (Status.SENT, Status.DELIVERED, Status.BOUNCED, Status.UNDELIVERED)
 
 
 def check(outcome: Outcome) -> None:
@@ -162,26 +164,30 @@ def _record(dialect: str) -> Update:
             "gives_up": INTEGER,
         },
     )
+    # a receipt was faster than its worker: the lease is still there, and the receipt's word stands
+    early = and_(_n.status.in_(_TOLD), _n.lease_until.is_not(None))
     return (
         update(notifications)
         .values(
-            status=outcome.c.status,
+            status=case((early, _n.status), else_=outcome.c.status),
             failures=_n.failures + outcome.c.spent,
-            reason=outcome.c.reason,
+            reason=case((early, _n.reason), else_=outcome.c.reason),
             provider=outcome.c.provider,
-            provider_message_id=outcome.c.provider_message_id,
-            provider_code=outcome.c.provider_code,
-            provider_text=outcome.c.provider_text,
+            provider_message_id=func.coalesce(
+                outcome.c.provider_message_id, case((early, _n.provider_message_id))
+            ),
+            provider_code=case((early, _n.provider_code), else_=outcome.c.provider_code),
+            provider_text=case((early, _n.provider_text), else_=outcome.c.provider_text),
             # no copy of the message starts the next attempt early, however it comes back
-            lease_until=after(outcome.c.retry_in),
+            lease_until=case((early, None), else_=after(outcome.c.retry_in)),
             updated_at=clock(),
-            dead_at=case((outcome.c.gives_up == 1, clock())),
+            dead_at=case((early, None), (outcome.c.gives_up == 1, clock())),
         )
         # only the holder of the claim writes its outcome, and `check` knows what may follow
         .where(
             _n.id == outcome.c.id,
             _n.attempt == outcome.c.attempt,
-            _n.status == Status.SENDING,
+            or_(_n.status == Status.SENDING, early),
         )
         .returning(_n.id, _n.attempt, _n.claimed_at, _n.updated_at, _n.worker)
     )

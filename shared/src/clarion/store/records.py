@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Row
 
 from clarion.notification import Channel, Notification, OnDoubt, Priority, Reason, Status
-from clarion.store.base import AttemptRecord, Intake, NotificationRecord
-from clarion.store.schema import attempts, notifications
+from clarion.receipt import Fact
+from clarion.store.base import AttemptRecord, Intake, NotificationRecord, TimelineEntry
+from clarion.store.schema import attempts, notifications, receipts
 
 _n = notifications.c
 
@@ -50,6 +51,10 @@ RECORD = (
 
 ATTEMPT = tuple(attempts.c)
 """The columns of an AttemptRecord."""
+
+
+RECEIPT = tuple(receipts.c)
+"""The columns of a receipt on the timeline."""
 
 
 def to_rows(intake: Intake) -> list[dict[str, Any]]:
@@ -136,6 +141,22 @@ def to_attempt(row: Row[*tuple[Any, ...]]) -> AttemptRecord:
         duration_ms=row.duration_ms,
         retry_in=row.retry_in,
     )
+
+
+def to_receipt_entry(row: Row[*tuple[Any, ...]]) -> TimelineEntry:
+    """Return a receipt as the timeline shows it, at the moment that the provider told."""
+    detail = {
+        "receipt": row.key,
+        "attempt": row.attempt,
+        "reason": row.reason,
+        "provider": row.provider,
+        "provider_message_id": row.provider_message_id,
+        "code": row.code,
+        "text": row.text,
+        "received_at": row.received_at.isoformat(),
+    }
+    known = {name: value for name, value in detail.items() if value is not None}
+    return TimelineEntry(row.at, Fact(row.fact), known)
 
 
 def _reason(value: str | None) -> Reason | None:

@@ -1,4 +1,5 @@
-"""The three tables: what is notified, every finished attempt, and what neither of those tells."""
+"""The tables: what is notified, every finished attempt, what neither of those tells, what providers
+tell later, and the addresses that are not written to."""
 
 from __future__ import annotations
 
@@ -73,6 +74,8 @@ notifications = Table(
     Column("replay_no", Integer, nullable=False, server_default="0"),
     # since when people must see to it; null again once it is replayed or discarded
     Column("dead_at", Instant),
+    # the moment told by the receipt that decided the status; null where none did
+    Column("receipt_at", Instant),
 )
 
 # An update of `status` writes an entry into every index but the partial ones that it leaves, so
@@ -160,3 +163,33 @@ events = Table(
     Column("detail", JSON, nullable=False),
 )
 Index("events_notification", events.c.notification_id)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    # the provider's own id of what it told: the same again is refused here
+    Column("key", Key, primary_key=True),
+    Column("notification_id", Key, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("fact", Key, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("provider_message_id", Text),
+    Column("reason", Text),
+    Column("code", Text),
+    Column("text", Text),
+)
+Index("receipts_notification", receipts.c.notification_id)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    # every claim probes this key
+    Column("channel", Key, primary_key=True),
+    Column("address", Key, primary_key=True),
+    Column("kind", Key, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)

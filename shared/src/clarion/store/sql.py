@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
+from loguru import logger
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.errors import ClarionError, RowRefused
 from clarion.notification import Lane, Notification, Reason
+from clarion.receipt import Receipt
 from clarion.store import cancelling, listing, publishing
 from clarion.store.base import (
     Accepted,
@@ -20,6 +23,7 @@ from clarion.store.base import (
     Outcome,
     Page,
     Query,
+    ReceiptResult,
     Store,
 )
 from clarion.store.batcher import Batcher
@@ -28,9 +32,16 @@ from clarion.store.database import Database
 from clarion.store.intake import BEGINNINGS, IntakeWriter
 from clarion.store.outcomes import OutcomeWriter, Surrender, SurrenderWriter, check
 from clarion.store.publishing import QueuedWriter
+from clarion.store.receipts import ReceiptWriter
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
+
+
+RECEIPTS = 1000
+"""How many receipts share one transaction."""
+
+_ARRAYS = 2  # arrays of receipts under way at a time: the other writes need connections too
 
 
 class SqlStore(Store):
@@ -44,6 +55,9 @@ class SqlStore(Store):
         self._claim = self._batcher("claim", ClaimWriter(dialect).write)
         self._record = self._batcher("record", OutcomeWriter(dialect).write)
         self._give_up = self._batcher("give_up", SurrenderWriter(dialect).write)
+        self._receipts = ReceiptWriter(dialect)
+        self._receipt = self._batcher("note_receipts", self._receipts.write)
+        self._arrays = asyncio.Semaphore(_ARRAYS)
 
     async def accept(self, intake: Intake) -> list[Accepted]:
         """See `Store`."""
@@ -89,6 +103,19 @@ class SqlStore(Store):
         async with self._database.write() as connection:
             return await cancelling.cancel(connection, notification_id, by)
 
+    async def note_receipts(self, receipts: Sequence[Receipt]) -> list[ReceiptResult]:
+        """See `Store`."""
+        if len(receipts) == 1:
+            # callbacks come one by one, and many at a time
+            return [await _unless_refused(self._receipt.submit(receipts[0]))]
+        results: list[ReceiptResult] = []
+        for start in range(0, len(receipts), RECEIPTS):
+            part = list(receipts[start : start + RECEIPTS])
+            async with self._arrays:
+                written = await self._database.write_rows(self._receipts.write, part)
+            results += [_refused(one) if isinstance(one, ClarionError) else one for one in written]
+        return results
+
     async def get(self, notification_id: str) -> NotificationHistory | None:
         """See `Store`."""
         try:
@@ -122,7 +149,14 @@ class SqlStore(Store):
 
     async def close(self) -> None:
         """See `Store`."""
-        for batcher in (self._accept, self._queued, self._claim, self._record, self._give_up):
+        for batcher in (
+            self._accept,
+            self._queued,
+            self._claim,
+            self._record,
+            self._give_up,
+            self._receipt,
+        ):
             await batcher.close()
         await self._database.close()
 
@@ -132,3 +166,15 @@ class SqlStore(Store):
         write: Callable[[AsyncConnection, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
     ) -> Batcher[Row, Result]:
         return Batcher(operation, partial(self._database.write_rows, write))
+
+
+async def _unless_refused(written: Awaitable[ReceiptResult]) -> ReceiptResult:
+    try:
+        return await written
+    except RowRefused as error:
+        return _refused(error)
+
+
+def _refused(error: ClarionError) -> ReceiptResult:
+    logger.bind(error=str(error)).warning("a receipt cannot be held")
+    return ReceiptResult.REFUSED

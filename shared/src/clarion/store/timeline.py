@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
 from clarion.notification import Status
-from clarion.store.base import AttemptRecord, NotificationRecord, TimelineEntry
+from clarion.receipt import ENGAGEMENT, Fact
+from clarion.store.base import (
+    AttemptRecord,
+    NotificationHistory,
+    NotificationRecord,
+    TimelineEntry,
+)
+
+
+def history(
+    record: NotificationRecord,
+    claimed_at: datetime | None,
+    attempts: list[AttemptRecord],
+    events: list[TimelineEntry],
+    receipts: list[TimelineEntry],
+) -> NotificationHistory:
+    """Return all that happened to a notification; `receipts` are in the order of their moments."""
+    engagement: dict[Fact, datetime] = {}
+    for entry in receipts:
+        if isinstance(entry.status, Fact) and entry.status in ENGAGEMENT:
+            engagement.setdefault(entry.status, entry.at)
+    entries = timeline(record, claimed_at, attempts, [*events, *receipts])
+    return NotificationHistory(record, tuple(attempts), entries, engagement)
 
 
 def timeline(
     record: NotificationRecord,
     claimed_at: datetime | None,
-    attempts: Iterable[AttemptRecord],
+    attempts: Collection[AttemptRecord],
     events: Iterable[TimelineEntry],
 ) -> tuple[TimelineEntry, ...]:
     """Return the entries by time; those of one moment stay in the order of cause and effect."""
@@ -29,7 +51,9 @@ def timeline(
     for attempt in attempts:
         entries.append(_started(attempt.started_at, attempt.attempt))
         entries.append(_finished(attempt))
-    if record.status is Status.SENDING and claimed_at is not None:
+    # under way; or a receipt settled an attempt whose worker never came to record it
+    recorded = any(attempt.attempt == record.attempt for attempt in attempts)
+    if record.attempt and not recorded and claimed_at is not None:
         entries.append(_started(claimed_at, record.attempt))
     entries.extend(events)
     return tuple(sorted(entries, key=lambda entry: entry.at))

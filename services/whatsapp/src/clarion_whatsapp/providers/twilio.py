@@ -21,8 +21,8 @@ from clarion.provider import (
     of_status,
     report_unknown,
 )
+from clarion.vendors.twilio_errors import MEANINGS
 from clarion_whatsapp.content import Content, Form, WhatsAppMessage
-from clarion_whatsapp.providers.twilio_errors import MEANINGS
 
 
 class Twilio:

@@ -1,0 +1,295 @@
+"""Noting receipts, each once, and what they make of their notifications' statuses.
+
+A batch is one transaction: the receipts that are new, the statuses that they move, and the
+addresses that they suppress. Whoever tells them again finds all of it done, or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Delete, Insert, Select, Update, and_, case, delete, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.types import TypeEngine
+
+from clarion.notification import Status
+from clarion.receipt import RANKS, Fact, Receipt, standing, waves
+from clarion.store.base import ReceiptResult
+from clarion.store.clock import Instant, clock
+from clarion.store.incoming import INTEGER, TEXT, firsts, in_order, incoming
+from clarion.store.schema import notifications, receipts, suppressions
+from clarion.suppression import Kind
+
+_n = notifications.c
+
+MOMENT: TypeEngine[Any] = Instant()
+
+
+class ReceiptWriter:
+    """Writes receipts, many in one transaction."""
+
+    def __init__(self, dialect: str) -> None:
+        self._dialect = dialect
+        self._note = _note(dialect)
+        self._known = _known(dialect)
+        self._move = _move(dialect)
+        self._suppress = _suppress(dialect)
+        self._lift = _lift(dialect)
+
+    async def write(self, connection: AsyncConnection, told: list[Receipt]) -> list[ReceiptResult]:
+        """Return what became of each; of two with one key in a batch, the first counts."""
+        first = firsts(told, lambda receipt: receipt.key)
+        new = await self._noted(connection, [told[index] for index in first.values()])
+        moved: set[str] = set()
+        for wave in waves(new):
+            moved |= await self._moved(connection, wave)
+        await self._address(connection, new)
+        fresh = {receipt.key for receipt in new}
+        known = await self._existing(
+            connection, {receipt.notification_id for receipt in told if receipt.key not in fresh}
+        )
+        return [
+            _result(receipt, first[receipt.key] == index, receipt.key in fresh, moved, known)
+            for index, receipt in enumerate(told)
+        ]
+
+    async def _noted(self, connection: AsyncConnection, told: list[Receipt]) -> list[Receipt]:
+        """Keep the receipts that are new, and return those."""
+        rows = [self._row(receipt) for receipt in told]
+        noted = await connection.execute(self._note, in_order(rows, "key"))
+        keys = set(noted.scalars())
+        return [receipt for receipt in told if receipt.key in keys]
+
+    async def _moved(self, connection: AsyncConnection, wave: dict[str, Receipt]) -> set[str]:
+        """Apply one receipt for each notification; return the keys of those that counted."""
+        rows = [self._change(receipt) for receipt in wave.values()]
+        moved = await connection.execute(self._move, in_order(rows, "id"))
+        return {wave[row.id].key for row in moved if row.previous != row.status}
+
+    async def _address(self, connection: AsyncConnection, new: list[Receipt]) -> None:
+        suppressing = [self._row(one) for one in new if one.suppresses is not None]
+        if suppressing:
+            await connection.execute(self._suppress, in_order(suppressing, "notification_id"))
+        lifting = [self._row(one) for one in new if one.fact is Fact.RESUBSCRIBED]
+        if lifting:
+            await connection.execute(self._lift, in_order(lifting, "notification_id"))
+
+    async def _existing(self, connection: AsyncConnection, ids: set[str]) -> set[str]:
+        if not ids:
+            return set()
+        rows = [{"id": notification_id} for notification_id in ids]
+        return set((await connection.execute(self._known, in_order(rows, "id"))).scalars())
+
+    def _row(self, receipt: Receipt) -> dict[str, Any]:
+        return {
+            "key": receipt.key,
+            "notification_id": receipt.notification_id,
+            "attempt": receipt.attempt,
+            "provider": receipt.provider,
+            "fact": receipt.fact,
+            "at": moment(self._dialect, receipt.at),
+            "provider_message_id": receipt.provider_message_id,
+            "reason": receipt.reason,
+            "code": receipt.code,
+            "text": receipt.text,
+            "kind": receipt.suppresses,
+        }
+
+    def _change(self, receipt: Receipt) -> dict[str, Any]:
+        told = standing(receipt)
+        if told is None:
+            raise ValueError(f"{receipt.fact} leaves the status alone")
+        return {
+            "id": receipt.notification_id,
+            "attempt": receipt.attempt,
+            "status": told.status,
+            "rank": told.rank,
+            "at": moment(self._dialect, told.at),
+            "reason": receipt.reason,
+            "provider": receipt.provider,
+            "provider_message_id": receipt.provider_message_id,
+            "code": receipt.code,
+            "text": receipt.text,
+        }
+
+
+def moment(dialect: str, at: datetime | None) -> str | None:
+    """Return a moment as text that this database reads as its own."""
+    if at is None or dialect != "sqlite":
+        return None if at is None else at.astimezone(UTC).isoformat()
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
+
+
+def address_of_row() -> ColumnElement[str]:
+    """Return a row's recipient as suppressions hold it (`clarion.suppression.normal`)."""
+    return case((_n.channel == "email", func.lower(_n.recipient)), else_=_n.recipient)
+
+
+def _result(
+    receipt: Receipt, first: bool, new: bool, moved: Iterable[str], known: Iterable[str]
+) -> ReceiptResult:
+    if new and first:
+        return ReceiptResult.MOVED if receipt.key in moved else ReceiptResult.NOTED
+    told_before = new or receipt.notification_id in known
+    return ReceiptResult.DUPLICATE if told_before else ReceiptResult.UNKNOWN
+
+
+_TOLD: dict[str, TypeEngine[Any]] = {
+    "key": TEXT,
+    "notification_id": TEXT,
+    "attempt": INTEGER,
+    "provider": TEXT,
+    "fact": TEXT,
+    "at": MOMENT,
+    "provider_message_id": TEXT,
+    "reason": TEXT,
+    "code": TEXT,
+    "text": TEXT,
+    "kind": TEXT,
+}
+
+
+def _insert(dialect: str, table: Any) -> Any:
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+
+
+def _note(dialect: str) -> Insert:
+    told = incoming(dialect, _TOLD)
+    names = [name for name in _TOLD if name != "kind"]
+    rows = (
+        select(*(told.c[name] for name in names), clock())
+        .join_from(told, notifications, _n.id == told.c.notification_id)
+        # in the order of their keys, whatever the join does: two batches never deadlock
+        .order_by(told.c.key)
+    )
+    statement: Insert = (
+        _insert(dialect, receipts)
+        .from_select([*names, "received_at"], rows)
+        .on_conflict_do_nothing(index_elements=["key"])
+        .returning(receipts.c.key)
+    )
+    return statement
+
+
+def _known(dialect: str) -> Select[Any]:
+    asked = incoming(dialect, {"id": TEXT})
+    return select(_n.id).join_from(asked, notifications, _n.id == asked.c.id)
+
+
+def _move(dialect: str) -> Update:
+    told = incoming(
+        dialect,
+        {
+            "id": TEXT,
+            "attempt": INTEGER,
+            "status": TEXT,
+            "rank": INTEGER,
+            "at": MOMENT,
+            "reason": TEXT,
+            "provider": TEXT,
+            "provider_message_id": TEXT,
+            "code": TEXT,
+            "text": TEXT,
+        },
+    )
+    return (
+        update(notifications)
+        .values(
+            previous=_n.status,
+            status=told.c.status,
+            receipt_at=told.c.at,
+            reason=told.c.reason,
+            provider=func.coalesce(_n.provider, told.c.provider),
+            provider_message_id=func.coalesce(_n.provider_message_id, told.c.provider_message_id),
+            provider_code=told.c.code,
+            provider_text=told.c.text,
+            # its worker may still come to record the attempt: by this it finds its row
+            lease_until=case((_n.status == Status.SENDING, _n.lease_until), else_=None),
+            # what was settled is nobody's to look after, and nobody's to send again
+            dead_at=None,
+            updated_at=clock(),
+        )
+        .where(_n.id == told.c.id, _counts(told.c), _beats(told.c))
+        .returning(_n.id, _n.status, _n.previous)
+    )
+
+
+def _counts(told: Any) -> ColumnElement[bool]:
+    """Return whether the row's attempt is the one that the receipt is about, or that is all one."""
+    return or_(
+        # it arrived: whichever attempt it was, another must not follow
+        told.status == Status.DELIVERED,
+        and_(
+            _n.attempt == told.attempt,
+            or_(
+                told.status != Status.SENT,
+                _n.status.in_([Status.SENDING, Status.RETRYING, Status.IN_DOUBT]),
+            ),
+        ),
+    )
+
+
+def _beats(told: Any) -> ColumnElement[bool]:
+    """Return `Standing.beats` in SQL."""
+    held = case(
+        *(
+            (_n.status.in_([status for status in Status if RANKS[status] == rank]), rank)
+            for rank in sorted(set(RANKS.values()), reverse=True)
+            if rank
+        ),
+        else_=0,
+    )
+    return or_(
+        held < told.rank,
+        and_(
+            held == told.rank,
+            or_(
+                and_(_n.receipt_at.is_(None), told.at.is_not(None)),
+                _n.receipt_at < told.at,
+                and_(
+                    _n.receipt_at == told.at,
+                    told.status == Status.BOUNCED,
+                    _n.status == Status.DELIVERED,
+                ),
+            ),
+        ),
+    )
+
+
+def _suppress(dialect: str) -> Insert:
+    told = incoming(dialect, _TOLD)
+    rows = (
+        select(
+            _n.channel,
+            address_of_row().label("address"),
+            told.c.kind,
+            told.c.reason,
+            func.concat(told.c.provider, " ", told.c.fact)
+            if dialect == "postgresql"
+            else told.c.provider.concat(" ").concat(told.c.fact),
+            clock(),
+        )
+        .join_from(told, notifications, _n.id == told.c.notification_id)
+        .order_by(_n.channel, "address", told.c.kind)
+    )
+    statement: Insert = (
+        _insert(dialect, suppressions)
+        .from_select(["channel", "address", "kind", "reason", "source", "created_at"], rows)
+        .on_conflict_do_nothing(index_elements=["channel", "address", "kind"])
+    )
+    return statement
+
+
+def _lift(dialect: str) -> Delete:
+    told = incoming(dialect, _TOLD)
+    wishes = (
+        select(_n.channel, address_of_row())
+        .join_from(told, notifications, _n.id == told.c.notification_id)
+        .where(suppressions.c.channel == _n.channel, suppressions.c.address == address_of_row())
+        .correlate(suppressions)
+    )
+    return delete(suppressions).where(suppressions.c.kind == Kind.WISH, wishes.exists())
