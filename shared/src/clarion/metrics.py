@@ -52,3 +52,9 @@ BATCH_ROWS = Histogram(
     ["operation"],
     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
 )
+RECEIPTS = Counter(
+    "notification_receipts_total",
+    "What providers told, by what became of it: moved, noted, duplicate, unknown or refused; or "
+    "why it was none: unreadable, unknown_type or not_ours.",
+    ["provider", "result"],
+)

@@ -146,6 +146,8 @@ async def test_a_key_opens_what_its_scopes_name_and_a_403_names_the_missing_one(
 
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
+            if path.startswith("/webhooks/"):
+                continue  # a provider's signature opens these
             needed = operation.get("security", [{"apiKey": [scope]}])[0]["apiKey"][0]
             filled = path.replace("{notification_id}", "notif_0").replace("{template_id}", "otp")
             answer = await gateway.request(method.upper(), filled)

@@ -30,6 +30,8 @@ from clarion_gateway.auth import (
     require_keys,
 )
 from clarion_gateway.probes import HttpProbe
+from clarion_gateway.providers.sendgrid import SendGridEvents
+from clarion_gateway.providers.twilio import TwilioCallbacks
 from clarion_gateway.rate import RateLimit
 from clarion_gateway.rotation import Rotation
 from clarion_gateway.settings import GatewaySettings
@@ -104,6 +106,8 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             },
             rate=RateLimit(settings.rate_limit, settings.burst),
             access_log=settings.access_log == "on",
+            sendgrid_events=_sendgrid_events(settings),
+            twilio_callbacks=_twilio_callbacks(settings),
         )
         spare_the_collector()
         async with rotation.running(), serving(server.config(app), listener):
@@ -114,6 +118,20 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
         await broker.close()
         await store.close()
         await session.close()
+
+
+def _sendgrid_events(settings: GatewaySettings) -> SendGridEvents | None:
+    if settings.sendgrid_key is None:
+        logger.warning("SENDGRID_WEBHOOK_PUBLIC_KEY is not set: SendGrid's receipts are refused")
+        return None
+    return SendGridEvents(settings.sendgrid_key)
+
+
+def _twilio_callbacks(settings: GatewaySettings) -> TwilioCallbacks | None:
+    if settings.twilio_token is None or settings.public_url is None:
+        logger.warning("TWILIO_AUTH_TOKEN or PUBLIC_URL is not set: Twilio's receipts are refused")
+        return None
+    return TwilioCallbacks(settings.twilio_token, settings.public_url)
 
 
 if __name__ == "__main__":

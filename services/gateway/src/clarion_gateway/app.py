@@ -24,9 +24,12 @@ from clarion_gateway.openapi import build_document
 from clarion_gateway.operations import Operations
 from clarion_gateway.probes import Probe
 from clarion_gateway.problems import HANDLERS
+from clarion_gateway.providers.sendgrid import SendGridEvents
+from clarion_gateway.providers.twilio import TwilioCallbacks
 from clarion_gateway.publisher import Publisher
 from clarion_gateway.rate import RateLimit
 from clarion_gateway.template_routes import Templates
+from clarion_gateway.webhooks import Webhooks
 
 
 def create_app(
@@ -41,10 +44,13 @@ def create_app(
     publisher: Publisher | None = None,
     access_log: bool = True,
     on_doubt: OnDoubt = OnDoubt.RESEND,
+    sendgrid_events: SendGridEvents | None = None,
+    twilio_callbacks: TwilioCallbacks | None = None,
 ) -> Starlette:
     """Return the gateway of these parts; its lifespan starts and stops the publisher.
 
-    The publisher connects the broker when it is there. The caller closes broker and store.
+    The publisher connects the broker when it is there. The caller closes broker and store. The
+    receipts of a provider that is not given are refused.
     """
     limits = limits or Limits()
     rate = rate or RateLimit()
@@ -55,6 +61,7 @@ def create_app(
     endpoints = [
         *Notifications(acceptor, store, rate, limits).endpoints(),
         *Templates(templates, limits).endpoints(),
+        *Webhooks(store, limits, sendgrid_events, twilio_callbacks).endpoints(),
         *operations.endpoints(),
     ]
     document = build_document(endpoints, keys_required=keys.required)

@@ -17,6 +17,8 @@ class Limits:
     body: int = 1024 * 1024
     body_seconds: float = 10.0
     work_seconds: float = 8.0
+    receipts_body: int = 5 * 1024 * 1024
+    receipts_seconds: float = 25.0
     batch: int = 1000
     batch_notifications: int = 5000
 
@@ -27,12 +29,20 @@ async def read_json(request: Request, limits: Limits) -> bytes:
     Raises `Problem`: 415 for another type, 413 above the limit, 408 when it comes too slowly.
     """
     _require_json(request.headers.get("content-type", ""))
+    return await read_body(request, limits, limits.body)
+
+
+async def read_body(request: Request, limits: Limits, most: int) -> bytes:
+    """Return a body of at most `most` bytes, whatever its type.
+
+    Raises `Problem`: 413 above the limit, 408 when it comes too slowly.
+    """
     declared = request.headers.get("content-length")
-    if declared is not None and int(declared) > limits.body:
-        raise _too_large(limits)
+    if declared is not None and int(declared) > most:
+        raise _too_large(most)
     try:
         async with asyncio.timeout(limits.body_seconds):
-            return await _read(request, limits)
+            return await _read(request, most)
     except TimeoutError:
         detail = f"the body did not arrive within {limits.body_seconds:g} seconds"
         raise Problem(408, detail, headers={"Connection": "close"}) from None
@@ -41,13 +51,13 @@ async def read_json(request: Request, limits: Limits) -> bytes:
         raise Problem(400, "the client went away before its body was complete") from None
 
 
-async def _read(request: Request, limits: Limits) -> bytes:
+async def _read(request: Request, most: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > limits.body:
-            raise _too_large(limits)
+        if size > most:
+            raise _too_large(most)
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -63,5 +73,5 @@ def _require_json(content_type: str) -> None:
         )
 
 
-def _too_large(limits: Limits) -> Problem:
-    return Problem(413, f"the body is larger than {limits.body} bytes; send less in one request")
+def _too_large(most: int) -> Problem:
+    return Problem(413, f"the body is larger than {most} bytes; send less in one request")

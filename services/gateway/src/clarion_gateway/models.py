@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from clarion.event import Event, Identifier, Locale, Moment, TemplateId
 from clarion.notification import Channel, OnDoubt, Priority, Reason, Status
+from clarion.receipt import Fact
 from clarion.store.base import NotificationHistory, NotificationRecord
 from clarion_gateway.problems import ProblemBody
 
@@ -103,10 +104,10 @@ class AttemptView(BaseModel):
 
 
 class TimelineView(BaseModel):
-    """One thing that happened to the notification."""
+    """One thing that happened to the notification: it got a status, or a receipt came."""
 
     at: datetime
-    status: Status
+    status: Status | Fact
     detail: dict[str, Any]
 
 
@@ -116,6 +117,10 @@ class NotificationDetail(NotificationView):
     payload: dict[str, Any]
     attempts: list[AttemptView]
     timeline: list[TimelineView]
+    engagement: dict[Fact, datetime] = Field(
+        description="What the recipient did, and when first: opened, clicked, read, complained, "
+        "unsubscribed."
+    )
 
     @classmethod
     def of_history(cls, history: NotificationHistory) -> NotificationDetail:
@@ -131,6 +136,7 @@ class NotificationDetail(NotificationView):
                 TimelineView(at=entry.at, status=entry.status, detail=entry.detail)
                 for entry in history.timeline
             ],
+            engagement=history.engagement,
         )
 
 

@@ -107,7 +107,7 @@ class _Operation:
 
     def _answer(self, status: int, answer: type[BaseModel] | str) -> Schema:
         description = title_of(status)
-        if status == HTTPStatus.SEE_OTHER:
+        if status in (HTTPStatus.SEE_OTHER, HTTPStatus.NO_CONTENT):
             return {"description": description}
         if isinstance(answer, str):
             schema: Schema = {"type": "object" if answer == "application/json" else "string"}

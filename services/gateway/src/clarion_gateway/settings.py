@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from clarion.notification import Channel
 from clarion.settings import CommonSettings
+from clarion_gateway.providers.sandbox import public_key
 
 
 class GatewaySettings(CommonSettings):
@@ -32,6 +33,22 @@ class GatewaySettings(CommonSettings):
     access_log: Literal["on", "off"] = Field(
         "on", description="`off` logs only the requests that failed here"
     )
+    sendgrid_webhook_public_key: str | None = Field(
+        None, description="the verification key of SendGrid's Signed Event Webhook"
+    )
+    twilio_auth_token: SecretStr | None = Field(
+        None, description="what Twilio signs its callbacks with"
+    )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+",
+        description="where providers and readers reach this gateway; Twilio signs it",
+    )
+    sandbox_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="in development, what the sandbox signs its receipts with, in place of both",
+    )
     workers: str = Field(
         "email=http://email:3002,whatsapp=http://whatsapp:3002,push=http://push:3002",
         description="where each channel's workers answer /health; every address of a name is asked",
@@ -42,6 +59,26 @@ class GatewaySettings(CommonSettings):
     def _known_workers(cls, value: str) -> str:
         _parse_workers(value)
         return value
+
+    @property
+    def sendgrid_key(self) -> str | None:
+        """The key that SendGrid's events are checked with; None refuses them all."""
+        if self.sendgrid_webhook_public_key or self.stand_in is None:
+            return self.sendgrid_webhook_public_key
+        return public_key(self.stand_in)
+
+    @property
+    def twilio_token(self) -> str | None:
+        """The token that Twilio's callbacks are checked with; None refuses them all."""
+        token = self.twilio_auth_token
+        return self.stand_in if token is None else token.get_secret_value().strip()
+
+    @property
+    def stand_in(self) -> str | None:
+        """The sandbox's secret; None in production, where no sandbox is believed."""
+        if self.sandbox_secret is None or self.environment == "production":
+            return None
+        return self.sandbox_secret.get_secret_value().strip()
 
     @property
     def burst(self) -> float:

@@ -1,0 +1,1 @@
+"""What the providers tell the gateway later; each is one module: its signature and its receipts."""
