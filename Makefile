@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 EDITABLE = $(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=--editable %)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check lock e2e bench clean
+.PHONY: help install run test chaos check lock e2e bench clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -20,7 +20,7 @@ run: $(VENV)/run ## Run all of Clarion in one process, on http://127.0.0.1:3001 
 	@exec $(BIN)/python -m clarion_standalone
 
 test: $(VENV)/dev ## Run the tests on a private RabbitMQ and PostgreSQL (ARGS="-k name" narrows them)
-	$(BIN)/pytest -m "not e2e" $(ARGS)
+	$(BIN)/pytest -m "not e2e and not chaos" $(ARGS)
 
 check: $(VENV)/dev ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .
@@ -30,6 +30,9 @@ check: $(VENV)/dev ## Check format, lint, types and the direction of imports
 
 e2e: $(VENV)/dev ## Run the composed containers and deliver through them (needs Docker)
 	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
+
+chaos: $(VENV)/dev ## Kill everything while notifications flow, and print what was lost or doubled
+	$(BIN)/pytest tests/chaos $(ARGS)
 
 bench: $(VENV)/dev $(VENV)/peers/ready ## Measure beside other systems, in one run (ARGS=--quick proves that it runs)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,0 +1,85 @@
+"""RabbitMQ and PostgreSQL die, stay away, and lose connections in the middle of a frame."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from yarl import URL
+
+from clarion_testing.chaos.proxy import CuttingProxy
+from clarion_testing.chaos.scenario import COUNT, Scenario
+
+
+@asynccontextmanager
+async def sending(scenario: Scenario, over: float) -> AsyncIterator[None]:
+    """Send while the block runs, and until everything is accepted."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(scenario.send(over=over))
+        yield
+
+
+async def test_a_broker_that_is_killed(scenario: Scenario) -> None:
+    await scenario.start()
+
+    async with sending(scenario, over=12):
+        await scenario.traffic.reached(COUNT // 4)
+        await asyncio.to_thread(scenario.node.kill)
+        await asyncio.to_thread(scenario.node.start)
+        scenario.kills += 1
+
+    await scenario.end()
+    assert scenario.traffic.answers == {202: COUNT}
+
+
+async def test_a_database_that_is_killed(scenario: Scenario) -> None:
+    await scenario.start()
+
+    async with sending(scenario, over=12):
+        await scenario.traffic.reached(COUNT // 4)
+        await asyncio.to_thread(scenario.database.kill)
+        await scenario.traffic.answered(503)
+        await asyncio.to_thread(scenario.database.start)
+        scenario.kills += 1
+
+    await scenario.end()
+
+
+@pytest.mark.chaos
+async def test_a_broker_that_is_gone_for_20_s_during_intake(scenario: Scenario) -> None:
+    await scenario.start()
+    await scenario.healthy("ok")
+
+    async with sending(scenario, over=25):
+        await scenario.traffic.reached(COUNT // 10)
+        await asyncio.to_thread(scenario.node.kill)
+        scenario.kills += 1
+        await scenario.healthy("degraded")
+        # the outage is what is tested: 20 s in which nothing is awaited
+        await asyncio.sleep(20)
+        assert (await scenario.health())["checks"]["broker"]["status"] == "down"
+        await asyncio.to_thread(scenario.node.start)
+
+    await scenario.healthy("ok")
+    await scenario.end()
+    assert scenario.traffic.answers == {202: COUNT}
+
+
+@pytest.mark.chaos
+async def test_connections_cut_in_the_middle_of_a_publish(scenario: Scenario) -> None:
+    proxy = CuttingProxy(URL(scenario.node.admin_url).port or 5672)
+    await proxy.start()
+    scenario.broker_port = proxy.port
+    await scenario.start()
+
+    async with sending(scenario, over=15):
+        for cut in range(1, 9):
+            await scenario.traffic.reached(cut * COUNT // 10)
+            proxy.cut(mute=cut % 2 == 0)
+
+    scenario.kills += proxy.cuts
+    await scenario.end()
+    await proxy.stop()
+    assert scenario.traffic.answers == {202: COUNT}

@@ -1,0 +1,1 @@
+"""The chaos harness: real processes, real servers, traffic over HTTP, and a judge."""
