@@ -1,6 +1,7 @@
 """What a worker says of itself over HTTP."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import uvicorn
 
 from clarion.brokers.memory import MemoryBroker
-from clarion.errors import Misconfigured, SendError
+from clarion.errors import Misconfigured
 from clarion.notification import Channel, Priority
 from clarion.ops import WorkerHealth, create_app
 from clarion.provider import Attempt, SentMessage
@@ -94,17 +95,32 @@ async def test_a_worker_without_its_broker_is_down(ops: Ops) -> None:
     assert "not connected to the broker" in body
 
 
-async def test_a_provider_set_up_wrong_degrades_the_worker_in_the_vendors_words(
-    ops: Ops,
-) -> None:
-    trouble: SendError = Misconfigured("The provided authorization grant is invalid", code="401")
-    ops.worker.trouble = str(trouble)
+async def test_an_open_circuit_degrades_the_worker_and_says_why_and_until_when(ops: Ops) -> None:
+    error = Misconfigured("The provided authorization grant is invalid", code="401")
+    async with ops.worker.gate.turn(Priority.HIGH) as call:
+        ops.worker.gate.answered(call, error)
 
     status, body = await ops.get("/health")
+    provider = json.loads(body)["checks"]["provider"]
 
     assert status == 200
-    assert '"status":"degraded"' in body
-    assert "authorization grant is invalid" in body
+    assert json.loads(body)["status"] == "degraded"
+    assert (provider["status"], provider["circuit"]) == ("degraded", "open")
+    assert "authorization grant is invalid" in provider["detail"]
+    assert 0 < provider["next_probe_in"] <= 30
+    assert (await ops.get("/health/ready"))[0] == 200
+
+
+async def test_the_circuit_and_the_rate_are_measured(ops: Ops) -> None:
+    _, before = await ops.get("/metrics")
+    async with ops.worker.gate.turn(Priority.HIGH) as call:
+        ops.worker.gate.answered(call, Misconfigured("bad key"))
+    _, after = await ops.get("/metrics")
+
+    assert 'notification_circuit_state{channel="email"} 0.0' in before
+    assert 'notification_circuit_state{channel="email"} 2.0' in after
+    assert 'notification_circuit_openings_total{channel="email"}' in after
+    assert 'notification_provider_rate{channel="email"} +Inf' in after
 
 
 async def test_the_metrics_have_the_names_that_dashboards_use(ops: Ops) -> None:

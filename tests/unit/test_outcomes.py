@@ -7,12 +7,13 @@ from clarion.errors import (
     BadMessage,
     BadRecipient,
     Misconfigured,
+    PartlyMisconfigured,
     SendError,
     Throttled,
     Transient,
 )
 from clarion.notification import TRANSITIONS, OnDoubt, Reason, Status
-from clarion.outcomes import Doubts, judge
+from clarion.outcomes import Doubts, judge, spare
 from clarion.provider import Attempt, SentMessage
 from clarion.retry import RetryPolicy
 from clarion.store.base import Outcome
@@ -36,6 +37,7 @@ def outcome(
         (Transient("503"), 3, Status.FAILED, True, Reason.RETRIES_EXHAUSTED, None),
         (Throttled("429", retry_after=7), 3, Status.RETRYING, False, Reason.RATE_LIMITED, 7),
         (Throttled("429"), 0, Status.RETRYING, False, Reason.RATE_LIMITED, 60.0),
+        (Throttled("429", retry_after=0), 0, Status.RETRYING, False, Reason.RATE_LIMITED, 0),
         (Ambiguous("no answer"), 0, Status.IN_DOUBT, True, Reason.TIMEOUT, 2.0),
         (Ambiguous("no answer"), 3, Status.FAILED, True, Reason.RETRIES_EXHAUSTED, None),
         (BadRecipient("no such"), 0, Status.FAILED, True, Reason.INVALID_RECIPIENT, None),
@@ -107,3 +109,45 @@ def test_a_grace_delays_no_fault_that_is_certain() -> None:
     result = outcome(Transient("503"), doubts=Doubts(OnDoubt.HOLD, 90.0))
 
     assert (result.status, result.retry_in) == (Status.RETRYING, 2.0)
+
+
+@pytest.mark.parametrize(("attempt", "wait"), [(1, 60), (2, 120), (4, 480), (5, 900), (5000, 900)])
+def test_a_fault_of_some_recipients_is_met_again_less_and_less_often(
+    attempt: int, wait: float
+) -> None:
+    answer = PartlyMisconfigured("no APNs key")
+
+    result = judge(answer, Attempt("notif_1", attempt), 0, POLICY, Doubts(), "vendor", 1.0)
+
+    assert (result.status, result.spent, result.retry_in) == (Status.RETRYING, False, wait)
+
+
+@pytest.mark.parametrize(
+    ("answer", "failures", "status", "spent", "reason", "retry_in"),
+    [
+        (Transient("503"), 0, Status.RETRYING, False, Reason.PROVIDER_DOWN, 45),
+        (Transient("503", retry_after=90), 0, Status.RETRYING, False, Reason.PROVIDER_DOWN, 90),
+        (Transient("503"), 3, Status.RETRYING, False, Reason.PROVIDER_DOWN, 45),
+        (Ambiguous("no answer"), 0, Status.IN_DOUBT, True, Reason.TIMEOUT, 45),
+        (Ambiguous("no answer"), 3, Status.FAILED, True, Reason.RETRIES_EXHAUSTED, None),
+        (Misconfigured("key"), 0, Status.RETRYING, False, Reason.PROVIDER_AUTH, 60),
+        (Throttled("429", retry_after=7), 0, Status.RETRYING, False, Reason.RATE_LIMITED, 7),
+        (BadMessage("long"), 0, Status.FAILED, True, Reason.PROVIDER_REJECTED, None),
+    ],
+)
+def test_an_outage_that_is_known_costs_no_attempt_but_a_doubt_does(
+    answer: SendError,
+    failures: int,
+    status: Status,
+    spent: bool,
+    reason: Reason,
+    retry_in: float | None,
+) -> None:
+    result = spare(outcome(answer, failures), answer, 45)
+
+    assert (result.status, result.spent, result.reason, result.retry_in) == (
+        status,
+        spent,
+        reason,
+        retry_in,
+    )

@@ -67,3 +67,25 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("RETRY_ATTEMPTS", "")
 
     assert load(WorkerSettings).retry_attempts == 3
+
+
+@pytest.mark.parametrize("lease", ["15", "5"])
+def test_a_lease_that_a_call_may_outlast_is_refused_with_both_names(
+    monkeypatch: pytest.MonkeyPatch, lease: str
+) -> None:
+    monkeypatch.setenv("LEASE_SECONDS", lease)
+
+    with pytest.raises(SettingsError, match=r"LEASE_SECONDS.*PROVIDER_TIMEOUT_SECONDS \(15\)"):
+        load(WorkerSettings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PROVIDER_RATE", "0"), ("CIRCUIT_FAULTS", "0"), ("CIRCUIT_SECONDS", "0")]
+)
+def test_a_limit_that_lets_nothing_through_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=name):
+        load(WorkerSettings)

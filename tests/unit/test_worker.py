@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from clarion.brokers.memory import MemoryBroker
+from clarion.circuit import CircuitPolicy, State
 from clarion.errors import (
     Ambiguous,
     BadMessage,
     BadRecipient,
     Misconfigured,
+    PartlyMisconfigured,
     SendError,
     StoreUnavailable,
     Throttled,
@@ -84,6 +86,9 @@ class System:
         attempts: int = 3,
         lease: float = 60.0,
         grace: float = 0.0,
+        faults: int = 10,
+        seconds: float = 0.1,
+        rate: float | None = None,
     ) -> Worker[Mapping[str, str]]:
         worker = Worker(
             Channel.EMAIL,
@@ -97,7 +102,8 @@ class System:
             prefetch=dict.fromkeys(Priority, 8),
             lease=lease,
             doubts=Doubts(grace=grace),
-            pause=0.1,
+            circuit=CircuitPolicy(faults=faults, seconds=seconds),
+            rate=rate,
         )
         self.workers.append(worker)
         await worker.start()
@@ -105,6 +111,7 @@ class System:
 
     async def accept(
         self,
+        priority: Priority = Priority.NORMAL,
         *,
         expires_at: datetime | None = None,
         on_doubt: OnDoubt = OnDoubt.RESEND,
@@ -121,15 +128,17 @@ class System:
             payload={"user_name": "Ann", "email": "ann@example.com"} | payload,
             expires_at=expires_at,
             on_doubt=on_doubt,
+            priority=priority,
         )
         await self.store.accept(Intake("test", identifier, "hash", (notification,), Status.QUEUED))
         return notification
 
     async def publish(self, notification: Notification) -> None:
-        await self.broker.publish(LANE, notification.to_bytes(), {})
+        lane = Lane(notification.channel, notification.priority)
+        await self.broker.publish(lane, notification.to_bytes(), {})
 
-    async def send(self, **payload: Any) -> str:
-        notification = await self.accept(**payload)
+    async def send(self, priority: Priority = Priority.NORMAL, **payload: Any) -> str:
+        notification = await self.accept(priority, **payload)
         await self.publish(notification)
         return notification.notification_id
 
@@ -149,6 +158,11 @@ class System:
                 if history.record.status in statuses and idle:
                     return history
                 await asyncio.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def nothing_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clarion.consumption.QUIET", 0.0)  # the memory broker hands out at once
 
 
 @pytest.fixture
@@ -274,15 +288,125 @@ async def test_a_channel_set_up_wrong_pauses_keeps_its_messages_and_goes_on(
     first = await system.send()
     history = await system.until(first, Status.RETRYING)
     await until(lambda: not worker.consuming)
+    trouble = worker.gate.trouble
     second = await system.send()
-    trouble = worker.trouble
     await system.until(second, Status.SENT)
 
     assert trouble == "401: bad key"
     assert history.record.reason is Reason.PROVIDER_AUTH
     assert history.record.failures == 0
-    assert worker.trouble is None
+    assert (worker.gate.state, worker.gate.trouble) == (State.CLOSED, None)
     assert not system.broker.dead_letters(Channel.EMAIL)
+
+
+async def test_an_outage_stops_the_calls_and_spends_no_more_attempts_than_it_took_to_see(
+    system: System,
+) -> None:
+    provider = ScriptedProvider(*[Transient("down", code="503") for _ in range(7)])
+    worker = await system.work(provider, attempts=3, faults=3)
+
+    identifiers = [await system.send() for _ in range(40)]
+    histories = [await system.until(each, Status.SENT) for each in identifiers]
+
+    assert sum(history.record.failures for history in histories) <= 3
+    assert worker.gate.state is State.CLOSED
+    assert not system.broker.dead_letters(Channel.EMAIL)
+
+
+async def test_a_closed_circuit_takes_its_full_share_again(system: System) -> None:
+    provider = ScriptedProvider(Misconfigured("bad key", code="401"))
+    worker = await system.work(provider)
+    await system.send()
+    await until(lambda: not worker.consuming)
+    await system.until(await system.send(), Status.SENT)
+    await until(lambda: worker.consuming)
+
+    provider.gate.clear()
+    calls = len(provider.calls)
+    identifiers = [await system.send() for _ in range(8)]
+    await until(lambda: len(provider.calls) == calls + 8)
+    provider.gate.set()
+
+    for identifier in identifiers:
+        await system.until(identifier, Status.SENT)
+
+
+async def test_a_half_open_circuit_tries_one_message_whatever_waits(system: System) -> None:
+    provider = ScriptedProvider(*[Misconfigured("bad key", code="401") for _ in range(2)])
+    worker = await system.work(provider, seconds=0.5)
+    await system.send()
+    await until(lambda: not worker.consuming)
+    provider.called.clear()
+    provider.gate.clear()
+    identifiers = [await system.send(priority) for _ in range(5) for priority in Priority]
+
+    await provider.called.wait()
+    await until(lambda: worker.in_flight == len(Priority))
+    calls = len(provider.calls)
+    provider.gate.set()
+    for identifier in identifiers:
+        await system.until(identifier, Status.SENT, Status.RETRYING)
+
+    assert calls == 2
+
+
+async def test_a_message_that_the_provider_always_fails_on_does_not_keep_the_circuit_open(
+    system: System,
+) -> None:
+    poison = await system.accept()
+
+    class Particular(ScriptedProvider):
+        async def send(self, message: Mapping[str, str], attempt: Attempt) -> SentMessage:
+            if attempt.notification_id == poison.notification_id:
+                self.calls.append((message, attempt))
+                raise Transient("down", code="503")
+            return await super().send(message, attempt)
+
+    worker = await system.work(Particular(), attempts=1, faults=1)
+    await system.publish(poison)
+    await until(lambda: worker.gate.state is not State.CLOSED)
+    for identifier in [await system.send() for _ in range(20)]:
+        await system.until(identifier, Status.SENT, settled=False)
+
+
+async def test_what_only_some_recipients_meet_stops_nobody_else(system: System) -> None:
+    provider = ScriptedProvider(PartlyMisconfigured("no APNs key", code="THIRD_PARTY_AUTH_ERROR"))
+    worker = await system.work(provider)
+
+    first = await system.until(await system.send(), Status.RETRYING)
+    second = await system.until(await system.send(), Status.SENT)
+
+    assert (first.record.failures, first.record.reason) == (0, Reason.PROVIDER_AUTH)
+    assert second.record.attempt == 1
+    assert worker.gate.state is State.CLOSED
+    assert worker.gate.trouble == "for some recipients: THIRD_PARTY_AUTH_ERROR: no APNs key"
+
+
+async def test_a_wait_for_the_providers_rate_spends_neither_lease_nor_attempt(
+    system: System,
+) -> None:
+    provider = ScriptedProvider()
+    await system.work(provider, rate=20, lease=0.2)
+
+    identifiers = [await system.send() for _ in range(15)]
+    histories = [await system.until(each, Status.SENT) for each in identifiers]
+
+    assert [history.record.attempt for history in histories] == [1] * 15
+
+
+async def test_a_stop_hands_back_what_waits_for_its_turn(system: System) -> None:
+    provider = ScriptedProvider()
+    worker = await system.work(provider, rate=0.01)
+    first = await system.send()
+    await system.until(first, Status.SENT)
+    second = await system.send()
+    await until(lambda: worker.in_flight == 1)
+
+    await worker.stop(60)
+
+    assert worker.in_flight == 0
+    assert (await system.history(second)).record.status is Status.QUEUED
+    assert len(system.broker._delayed) == 1
 
 
 async def test_the_same_message_twice_calls_the_provider_once(system: System) -> None:

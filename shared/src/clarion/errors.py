@@ -22,6 +22,7 @@ ClarionError
     ├── BadRecipient         fail at once; this address will not do
     ├── BadMessage           fail at once; this content will not do
     └── Misconfigured        keep the notification; the operator mends credentials or sender
+        └── PartlyMisconfigured  likewise, for recipients of this kind; the others go on
 """
 
 from __future__ import annotations
@@ -164,3 +165,7 @@ class Misconfigured(SendError):
     """Our account, credentials or sender are not in order: nothing on this channel can go."""
 
     reason = "provider_auth"
+
+
+class PartlyMisconfigured(Misconfigured):
+    """What this kind of recipient needs is not in order; the channel's other recipients go on."""

@@ -29,6 +29,21 @@ DEAD_LETTERS = Counter(
 IN_FLIGHT = Gauge(
     "notifications_in_flight", "Messages that this worker holds unsettled.", ["channel"]
 )
+CIRCUIT_STATE = Gauge(
+    "notification_circuit_state",
+    "Whether the provider is called: 0 closed (yes), 1 half open (to try it), 2 open (no).",
+    ["channel"],
+)
+CIRCUIT_OPENINGS = Counter(
+    "notification_circuit_openings_total",
+    "How often the provider's faults, or failed probes, stopped the calls to it.",
+    ["channel"],
+)
+PROVIDER_RATE = Gauge(
+    "notification_provider_rate",
+    "Calls a second that this worker makes at most; +Inf without a limit.",
+    ["channel"],
+)
 ACCEPTED = Counter(
     "notifications_accepted_total",
     "Notifications stored by the gateway, and repeats it recognised.",

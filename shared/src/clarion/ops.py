@@ -13,7 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from clarion.brokers.base import Broker
+from clarion.circuit import State
 from clarion.errors import StoreUnavailable
+from clarion.gate import Gate
 from clarion.store.base import Store
 from clarion.worker import Worker
 
@@ -34,7 +36,7 @@ class WorkerHealth:
         checks = {
             "broker": _broker_check(self._broker),
             "consumers": self._consumers_check(),
-            "provider": _provider_check(self._worker),
+            "provider": _provider_check(self._worker.gate),
             "store": await _store_check(self._store),
         }
         statuses = {check["status"] for check in checks.values()}
@@ -48,14 +50,14 @@ class WorkerHealth:
 
     @property
     def ready(self) -> bool:
-        """Whether it takes messages now; a paused channel is ready to be asked why."""
+        """Whether it takes messages; one whose circuit is open is ready to be asked why."""
         return not self.stopping and (self._worker.consuming or self._worker.paused)
 
     def _consumers_check(self) -> dict[str, Any]:
         if self._worker.consuming:
             return {"status": "ok"}
         if self._worker.paused:
-            return {"status": "degraded", "detail": "paused until the provider is mended"}
+            return {"status": "degraded", "detail": "no messages are taken until the next probe"}
         return {"status": "down", "detail": "no messages are being taken"}
 
 
@@ -93,10 +95,15 @@ def _broker_check(broker: Broker) -> dict[str, Any]:
     return {"status": "down", "detail": "not connected to the broker"}
 
 
-def _provider_check(worker: Worker[Any]) -> dict[str, Any]:
-    if worker.trouble is None:
-        return {"status": "ok"}
-    return {"status": "degraded", "detail": worker.trouble}
+def _provider_check(gate: Gate) -> dict[str, Any]:
+    check: dict[str, Any] = {"status": "ok", "circuit": gate.state.value}
+    if gate.trouble is not None:
+        check |= {"status": "degraded", "detail": gate.trouble}
+    if gate.state is State.OPEN:
+        check["next_probe_in"] = round(gate.wait, 1)
+    if gate.rate is not None:
+        check["calls_per_second"] = round(gate.rate, 1)
+    return check
 
 
 async def _store_check(store: Store) -> dict[str, Any]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from clarion.errors import Ambiguous, Misconfigured, SendError, Throttled, Transient
+from clarion.errors import (
+    Ambiguous,
+    Misconfigured,
+    PartlyMisconfigured,
+    SendError,
+    Throttled,
+    Transient,
+)
 from clarion.notification import OnDoubt, Reason, Status
 from clarion.provider import Attempt, SentMessage
 from clarion.retry import RetryPolicy
@@ -15,6 +22,10 @@ THROTTLED_SECONDS = 60.0
 
 MISCONFIGURED_SECONDS = 60.0
 """The wait of a notification that met a provider set up wrong; operators need minutes."""
+
+PARTLY_CAP_SECONDS = 900.0
+"""The longest wait of one that met a provider set up wrong for some recipients: nothing stops the
+calls for these, so that their wait doubles instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,10 @@ def judge(
             provider_message_id=answer.provider_message_id,
         )
     status, spent, retry_in = _verdict(answer, failures, policy, doubts)
+    if isinstance(answer, PartlyMisconfigured):
+        retry_in = min(
+            MISCONFIGURED_SECONDS * 2.0 ** min(attempt.number - 1, 10), PARTLY_CAP_SECONDS
+        )
     exhausted = status is Status.FAILED and isinstance(answer, Transient | Ambiguous)
     return Outcome(
         attempt.notification_id,
@@ -66,7 +81,8 @@ def _verdict(
 ) -> tuple[Status, bool, float | None]:
     """Return the status that an error leaves, whether it spends an attempt, and the wait."""
     if isinstance(error, Throttled):
-        return Status.RETRYING, False, error.retry_after or THROTTLED_SECONDS
+        told = error.retry_after
+        return Status.RETRYING, False, THROTTLED_SECONDS if told is None else told
     if isinstance(error, Misconfigured):
         return Status.RETRYING, False, MISCONFIGURED_SECONDS
     if isinstance(error, Ambiguous) and doubts.policy is OnDoubt.HOLD:
@@ -78,3 +94,23 @@ def _verdict(
         if retry_in is not None:
             return Status.RETRYING, True, retry_in
     return Status.FAILED, True, None
+
+
+def spare(outcome: Outcome, answer: SentMessage | SendError, stand_back: float) -> Outcome:
+    """Return the outcome of an attempt that ended while the circuit was not closed.
+
+    The provider's outage, known by then, costs no attempt; a doubt is still one. The notification
+    stays away for `stand_back` seconds at least.
+    """
+    if isinstance(answer, Transient):
+        wait = max(stand_back, outcome.retry_in or 0.0, answer.retry_after or 0.0)
+        return replace(
+            outcome,
+            status=Status.RETRYING,
+            spent=False,
+            reason=Reason(answer.reason),
+            retry_in=wait,
+        )
+    if outcome.retry_in is not None and not isinstance(answer, Throttled):
+        return replace(outcome, retry_in=max(outcome.retry_in, stand_back))
+    return outcome

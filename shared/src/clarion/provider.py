@@ -19,6 +19,7 @@ from clarion.errors import (
     BadMessage,
     BadRecipient,
     Misconfigured,
+    PartlyMisconfigured,
     SendError,
     Throttled,
     Transient,
@@ -80,6 +81,7 @@ class Meaning:
 TRANSIENT = Meaning(Transient)
 BAD_MESSAGE = Meaning(BadMessage)
 MISCONFIGURED = Meaning(Misconfigured)
+PARTLY_MISCONFIGURED = Meaning(PartlyMisconfigured)
 INVALID_RECIPIENT = Meaning(BadRecipient, Reason.INVALID_RECIPIENT)
 UNSUBSCRIBED = Meaning(BadRecipient, Reason.UNSUBSCRIBED)
 # this recipient refuses this message: the address is good, and the next message may go

@@ -107,6 +107,8 @@ def build_worker(
         },
         lease=settings.lease_seconds,
         doubts=Doubts(settings.on_doubt, settings.doubt_grace_seconds),
+        circuit=settings.circuit_policy(),
+        rate=settings.provider_rate,
     )
 
 

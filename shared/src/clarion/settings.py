@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import unquote
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clarion.amqp_url import node_urls
+from clarion.circuit import CircuitPolicy
 from clarion.errors import SettingsError
 from clarion.notification import OnDoubt
 from clarion.retry import RetryPolicy
@@ -78,6 +79,15 @@ class WorkerSettings(CommonSettings):
         60.0, ge=0, description="how long a receipt may settle a doubt before it is sent again"
     )
     provider_timeout_seconds: float = Field(15.0, gt=0)
+    provider_rate: float | None = Field(
+        None, gt=0, description="calls a second to the provider, at most, of this process"
+    )
+    circuit_faults: int = Field(
+        10, ge=1, description="faults in a row after which the provider is left alone"
+    )
+    circuit_seconds: float = Field(
+        30.0, gt=0, description="for how long; doubles up to 5 minutes while probes fail"
+    )
     prefetch_high: int = Field(100, ge=1, le=1000)
     prefetch_normal: int = Field(200, ge=1, le=1000)
     prefetch_low: int = Field(32, ge=1, le=1000)
@@ -87,6 +97,21 @@ class WorkerSettings(CommonSettings):
         pattern=r"^https?://[^\s/]+$",
         description="in development, the provider where no credentials and no base URL are set",
     )
+
+    @model_validator(mode="after")
+    def _lease_outlasts_the_call(self) -> Self:
+        if self.lease_seconds <= self.provider_timeout_seconds:
+            raise SettingsError(
+                f"LEASE_SECONDS: {self.lease_seconds:g} is not longer than"
+                f" PROVIDER_TIMEOUT_SECONDS ({self.provider_timeout_seconds:g}): another worker"
+                " would take a call under way for lost and make it again; raise the one or lower"
+                " the other"
+            )
+        return self
+
+    def circuit_policy(self) -> CircuitPolicy:
+        """Return when the circuit opens, as these settings describe it."""
+        return CircuitPolicy(faults=self.circuit_faults, seconds=self.circuit_seconds)
 
     def retry_policy(self) -> RetryPolicy:
         """Return the policy that these settings describe."""

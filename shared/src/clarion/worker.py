@@ -1,8 +1,9 @@
 """The heart: takes one channel's messages, and brings each to an end that is on record.
 
-    decode -> render -> claim -> send -> record -> settle
+    decode -> render -> wait for its turn -> claim -> send -> record -> settle
 
-Rendering comes before the claim, so that the lease covers the provider's call alone. The outcome
+Rendering and waiting come before the claim, so that the lease covers the provider's call alone, and
+that a message which may not call the provider now has spent nothing. The outcome
 is in the store before the message is settled: a crash in between duplicates the message, which
 the claim then absorbs, and never loses it.
 """
@@ -19,21 +20,22 @@ from loguru import logger
 
 from clarion import metrics
 from clarion.brokers.base import Broker, Delivery
+from clarion.circuit import CircuitPolicy, State
 from clarion.consumption import Consumption
 from clarion.errors import (
     Ambiguous,
     BrokerUnavailable,
     InvalidEvent,
     MessageIdConflict,
-    Misconfigured,
     RowRefused,
     SendError,
     StoreUnavailable,
     TemplateError,
 )
+from clarion.gate import Call, Gate, PutOff
 from clarion.messages import decode
 from clarion.notification import Channel, Notification, Priority, Reason, Status
-from clarion.outcomes import Doubts, judge
+from clarion.outcomes import Doubts, judge, spare
 from clarion.patience import patiently
 from clarion.provider import Attempt, Provider, SentMessage
 from clarion.retry import RetryPolicy
@@ -88,7 +90,8 @@ class Worker(Generic[MessageT]):
         prefetch: Mapping[Priority, int],
         lease: float = 60.0,
         doubts: Doubts | None = None,
-        pause: float = 30.0,
+        circuit: CircuitPolicy | None = None,
+        rate: float | None = None,
     ) -> None:
         self.channel = channel
         self.name = name
@@ -99,13 +102,12 @@ class Worker(Generic[MessageT]):
         self._policy = policy
         self._lease = lease
         self._doubts = doubts or Doubts()
-        self._pause_seconds = pause
+        self.gate = Gate(channel, circuit or CircuitPolicy(), rate)
         self._consumption = Consumption(broker, channel, prefetch, self.handle)
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
         metrics.IN_FLIGHT.labels(channel).set_function(lambda: self._in_flight)
-        self.trouble: str | None = None
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -119,6 +121,7 @@ class Worker(Generic[MessageT]):
         What is then left unsettled the broker delivers again.
         """
         await self._consumption.stop()
+        self.gate.close()
         try:
             await asyncio.wait_for(self._idle.wait(), grace)
         except TimeoutError:
@@ -131,8 +134,8 @@ class Worker(Generic[MessageT]):
 
     @property
     def paused(self) -> bool:
-        """Whether it waits for an operator to mend the provider's settings."""
-        return self._consumption.pause_left > 0
+        """Whether it takes no or few messages, because the provider does not work."""
+        return self.gate.state is not State.CLOSED
 
     @property
     def in_flight(self) -> int:
@@ -146,7 +149,9 @@ class Worker(Generic[MessageT]):
         self._in_flight += 1
         self._idle.clear()
         try:
-            await self._settle(delivery, await self._deliver(delivery))
+            settlement = await self._deliver(delivery)
+            await self._consumption.steady()
+            await self._settle(delivery, settlement)
         except Exception:  # noqa: BLE001  unsettled, it would hold its place for half an hour
             logger.bind(lane=delivery.lane.routing_key).exception("a message could not be handled")
             await self._settle(delivery, Settlement(delay=UNEXPECTED_SECONDS))
@@ -156,8 +161,8 @@ class Worker(Generic[MessageT]):
                 self._idle.set()
 
     async def _deliver(self, delivery: Delivery) -> Settlement:
-        if pause_left := self._consumption.pause_left:
-            return Settlement(delay=pause_left)
+        if wait := self.gate.wait:
+            return Settlement(delay=wait)
         try:
             notification = await self._identify(delivery)
         except (InvalidEvent, MessageIdConflict, RowRefused) as error:
@@ -167,6 +172,13 @@ class Worker(Generic[MessageT]):
             message = self._compose(notification)
         except _GivenUp as error:
             return await self._give_up(notification, error)
+        try:
+            async with self.gate.turn(delivery.lane.priority) as call:
+                return await self._send(notification, message, call)
+        except PutOff as put_off:
+            return Settlement(delay=put_off.seconds)
+
+    async def _send(self, notification: Notification, message: MessageT, call: Call) -> Settlement:
         claim = await self._claim(notification)
         if claim.verdict is not Verdict.CLAIMED:
             return self._without_claim(notification, claim)
@@ -174,7 +186,7 @@ class Worker(Generic[MessageT]):
             # the last of them by workers that died on it
             spent = "every attempt was spent; the provider was not called again"
             return await self._fail_unsent(notification, claim, Reason.CRASHED, spent)
-        return await self._attempt(notification, message, claim)
+        return await self._attempt(notification, message, claim, call)
 
     async def _identify(self, delivery: Delivery) -> Notification:
         """Return the notification, stored: another producer's event gets its row here."""
@@ -238,7 +250,7 @@ class Worker(Generic[MessageT]):
         return ACK
 
     async def _attempt(
-        self, notification: Notification, message: MessageT, claim: Claim
+        self, notification: Notification, message: MessageT, claim: Claim, call: Call
     ) -> Settlement:
         attempt = Attempt(notification.notification_id, claim.attempt)
         started = time.perf_counter()
@@ -261,7 +273,9 @@ class Worker(Generic[MessageT]):
             self._provider.name,
             duration_ms,
         )
-        self._observe_provider(answer)
+        self._observe_provider(call, answer)
+        if (stand_back := self.gate.stand_back) is not None:
+            outcome = spare(outcome, answer, stand_back)
         return await self._record(outcome)
 
     async def _fail_unsent(
@@ -356,14 +370,11 @@ class Worker(Generic[MessageT]):
         # the message stays unsettled meanwhile: a provider's answer is never thrown away
         return await patiently(write, StoreUnavailable, "writing to the store")
 
-    # -- a provider that is set up wrong ---------------------------------------------------------
+    # -- a provider that does not work -----------------------------------------------------------
 
-    def _observe_provider(self, answer: SentMessage | SendError) -> None:
-        if isinstance(answer, SentMessage):
-            self.trouble = None
-        elif isinstance(answer, Misconfigured):
-            self.trouble = str(answer)
-            if not self.paused:
-                # every call would fail, and providers block who insists
-                logger.error("channel paused for {} s: {}", self._pause_seconds, self.trouble)
-                self._consumption.pause(self._pause_seconds)
+    def _observe_provider(self, call: Call, answer: SentMessage | SendError) -> None:
+        changed = self.gate.answered(call, answer)
+        if changed is State.OPEN:
+            self._consumption.pause(self.gate.wait)
+        elif changed is State.CLOSED:
+            self._consumption.resume()

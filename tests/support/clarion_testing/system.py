@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from clarion.provider import HttpTransport
 from clarion.runner import build_worker, listen, serving
 from clarion.store import open_store
 from clarion.templates import TemplateRepository
+from clarion.worker import Worker
 from clarion_email import content as email_content
 from clarion_email.providers import open_provider as open_email
 from clarion_email.settings import EmailSettings
@@ -57,10 +58,17 @@ def event(channel: str, **payload: object) -> dict[str, Any]:
 class System:
     """A running system, spoken to over HTTP as its users do."""
 
-    def __init__(self, session: aiohttp.ClientSession, gateway: str, sandbox: str) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        gateway: str,
+        sandbox: str,
+        workers: Mapping[Channel, Worker[Any]],
+    ) -> None:
         self._session = session
         self.gateway = gateway
         self.sandbox = sandbox
+        self.workers = workers
 
     async def ask(self, method: str, url: str, body: object = None) -> tuple[int, Any]:
         """Return the status and the JSON of one request."""
@@ -108,7 +116,9 @@ class System:
 
 
 @contextlib.asynccontextmanager
-async def running_system(node: RabbitMQ, database: str) -> AsyncIterator[System]:
+async def running_system(
+    node: RabbitMQ, database: str, **worker_settings: object
+) -> AsyncIterator[System]:
     """Run the system on a RabbitMQ node and a PostgreSQL database while the block runs."""
     async with contextlib.AsyncExitStack() as stack:
         gateway_socket, sandbox_socket = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
@@ -121,7 +131,9 @@ async def running_system(node: RabbitMQ, database: str) -> AsyncIterator[System]
         stack.push_async_callback(store.close)
         transport = HttpTransport(timeout=5)
         stack.push_async_callback(transport.close)
-        await _start_workers(stack, node, database, transport, sandbox, gateway)
+        workers = await _start_workers(
+            stack, node, database, transport, sandbox, gateway, worker_settings
+        )
         broker = open_broker(node.url("gateway"))
         stack.push_async_callback(broker.close)
         app = create_gateway(
@@ -134,7 +146,7 @@ async def running_system(node: RabbitMQ, database: str) -> AsyncIterator[System]
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")
         await stack.enter_async_context(serving(config, gateway_socket))
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield System(session, gateway, sandbox)
+        yield System(session, gateway, sandbox, workers)
 
 
 async def _start_workers(
@@ -144,26 +156,30 @@ async def _start_workers(
     transport: HttpTransport,
     sandbox: str,
     gateway: str,
-) -> None:
+    worker_settings: Mapping[str, Any],
+) -> dict[Channel, Worker[Any]]:
     email = EmailSettings(
         templates_dir=TEMPLATES,
         sendgrid_api_key=SecretStr("SG.test"),
         sendgrid_base_url=sandbox,
+        **worker_settings,
     )
     whatsapp = WhatsAppSettings(
-        templates_dir=TEMPLATES, twilio_base_url=sandbox, public_url=gateway
+        templates_dir=TEMPLATES, twilio_base_url=sandbox, public_url=gateway, **worker_settings
     )
     push = PushSettings(
         templates_dir=TEMPLATES,
         fcm_project_id="clarion-sandbox",
         fcm_service_account_file=f"{sandbox}/service-account.json",
         fcm_base_url=sandbox,
+        **worker_settings,
     )
     parts: list[tuple[Channel, Any, Any, Any]] = [
         (Channel.EMAIL, email, email_content.compose, open_email),
         (Channel.WHATSAPP, whatsapp, whatsapp_content.compose, open_whatsapp),
         (Channel.PUSH, push, push_content.compose, open_push),
     ]
+    workers: dict[Channel, Worker[Any]] = {}
     for channel, settings, compose, open_provider in parts:
         broker, store = open_broker(node.url(channel)), open_store(database)
         stack.push_async_callback(store.close)
@@ -173,3 +189,5 @@ async def _start_workers(
         worker = build_worker(channel, settings, broker, store, compose, provider)
         stack.push_async_callback(worker.stop, 5)
         await worker.start()
+        workers[channel] = worker
+    return workers

@@ -18,6 +18,7 @@ from clarion.errors import (
     BadMessage,
     BadRecipient,
     Misconfigured,
+    PartlyMisconfigured,
     SendError,
     Throttled,
     Transient,
@@ -214,7 +215,7 @@ async def test_accepted_is_accepted_whatever_else_it_says(
         (refusal(401, "UNAUTHENTICATED"), Misconfigured, "provider_auth", "UNAUTHENTICATED"),
         (
             refusal(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"),
-            Misconfigured,
+            PartlyMisconfigured,
             "provider_auth",
             "THIRD_PARTY_AUTH_ERROR",
         ),

@@ -13,6 +13,7 @@ from clarion.provider import (
     BAD_MESSAGE,
     INVALID_RECIPIENT,
     MISCONFIGURED,
+    PARTLY_MISCONFIGURED,
     TRANSIENT,
     Meaning,
     throttled,
@@ -23,7 +24,8 @@ MEANINGS: dict[str, Meaning] = {
     "SENDER_ID_MISMATCH": INVALID_RECIPIENT,  # the token is another project's
     "INVALID_ARGUMENT": BAD_MESSAGE,
     "QUOTA_EXCEEDED": throttled(60),
-    "THIRD_PARTY_AUTH_ERROR": MISCONFIGURED,  # the project's APNs key or web push certificate
+    # the project's APNs key or web push certificate: pushes to Android go on
+    "THIRD_PARTY_AUTH_ERROR": PARTLY_MISCONFIGURED,
     "UNAVAILABLE": TRANSIENT,
     "INTERNAL": TRANSIENT,
     # a token that ended early, or a clock that is wrong: fetch another and try again

@@ -21,6 +21,10 @@ from clarion.brokers.rabbitmq.connection import NodeConnection
 from clarion.brokers.rabbitmq.failures import TIMEOUT, within
 from clarion.errors import BrokerUnavailable, TopologyMismatch
 
+LINGER = 0.1
+"""Seconds between the end of deliveries and the end of the channel, which would give back what is
+unsettled on it."""
+
 
 class RabbitMQConsumer(Consumer):
     """One queue on one channel: after a reconnect only a channel's last prefetch is set again."""
@@ -30,6 +34,7 @@ class RabbitMQConsumer(Consumer):
         self.held_since = in_flight.held_since
         self._in_flight = in_flight
         self._cancelled = False
+        self._stopped = False
         self._robust: AbstractRobustChannel | None = None
         self._queue: AbstractQueue | None = None
         self._tag = ""
@@ -80,12 +85,14 @@ class RabbitMQConsumer(Consumer):
 
     async def stop(self) -> None:
         """Take nothing more and cancel the running handlers."""
-        self._cancelled = True
+        self._cancelled = self._stopped = True
         await self._in_flight.stop()
         if self._leaving is not None:
             self._leaving.cancel()
 
     async def _leave(self) -> None:
+        # what came right before the broker's answer reaches `_take` some turns of the loop later
+        await asyncio.sleep(LINGER)
         await self._in_flight.drained()
         if self._robust is not None:
             with contextlib.suppress(BrokerUnavailable):
@@ -100,7 +107,9 @@ class RabbitMQConsumer(Consumer):
     async def _take(self, message: AbstractIncomingMessage) -> None:
         # the library cancels this callback when the connection is lost; a task of our own lives on
         original = _Original(message)
-        if self._cancelled:
+        # what was on its way when the broker was told to stop is handled like all before it: to
+        # give it back would count against its delivery limit
+        if self._stopped:
             await original.give_back()
         else:
             self._in_flight.hand_out(original)
