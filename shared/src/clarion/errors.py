@@ -83,8 +83,8 @@ class BrokerUnavailable(BrokerError):
 
 
 class QueueFull(BrokerError):
-    """The broker does not hold the message, as its lane has no room: wait, then publish to this
-    lane again. Other lanes go on."""
+    """The broker does not hold the message, as its lane has no room, or nobody who leads it for a
+    moment: wait, then publish to this lane again. Other lanes go on."""
 
 
 class Unroutable(BrokerError):

@@ -1,4 +1,4 @@
-"""Fixtures: a private RabbitMQ node for the session, empty for each test.
+"""Fixtures: a private RabbitMQ node, or cluster, for the session, empty for each test.
 
 It is the node of `TEST_BROKER_URL` if set, else one of the server installed here, else one in
 Docker, else one of Debian's package, installed now. `TEST_RABBITMQ` (local or docker) insists.
@@ -14,6 +14,7 @@ import pytest
 
 from clarion_testing import rabbitmq_nodes as nodes
 from clarion_testing.certificates import Certificates
+from clarion_testing.rabbitmq_cluster import RabbitMQCluster
 from clarion_testing.rabbitmq_nodes import RabbitMQ
 
 _used: list[str] = []
@@ -38,6 +39,32 @@ def rabbitmq(rabbitmq_node: RabbitMQ) -> RabbitMQ:
         rabbitmq_node.start()
     rabbitmq_node.purge()
     return rabbitmq_node
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_cluster_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQCluster]:
+    """A running cluster of three nodes with our definitions, shared by the session."""
+    if not nodes.have_local_server():
+        if not nodes.can_install():
+            pytest.fail(
+                "these tests start three RabbitMQ nodes: install rabbitmq-server (3.10 or later)",
+                pytrace=False,
+            )
+        nodes.install()
+    cluster = RabbitMQCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        _used.append(f"RabbitMQ {cluster.version} (cluster of {len(cluster.nodes)})")
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture
+def rabbitmq_cluster(rabbitmq_cluster_nodes: RabbitMQCluster) -> RabbitMQCluster:
+    """The cluster, all of it running and every queue empty, whatever the test before did to it."""
+    rabbitmq_cluster_nodes.restore()
+    return rabbitmq_cluster_nodes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

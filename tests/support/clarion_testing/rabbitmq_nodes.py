@@ -127,8 +127,14 @@ class ExternalNode(RabbitMQ):
 
 
 class _PrivateNode(RabbitMQ):
-    def __init__(self, folder: Path, certificates: Certificates | None = None) -> None:
-        password, port = secrets.token_hex(8), free_port()
+    def __init__(
+        self,
+        folder: Path,
+        certificates: Certificates | None = None,
+        *,
+        password: str | None = None,
+    ) -> None:
+        password, port = password or secrets.token_hex(8), free_port()
         super().__init__(URL(f"amqp://admin:{password}@127.0.0.1:{port}/"))
         self.folder = folder
         self.port = port
@@ -148,7 +154,13 @@ class _PrivateNode(RabbitMQ):
             f"{self._base.with_scheme('amqps').with_user(user).with_port(self.tls_port)}?{options}"
         )
 
+    @property
+    def password(self) -> str:
+        """The password of every user."""
+        return self._base.password or ""
+
     def write_conf(self, definitions: str, address: str, files: Path | None = None) -> None:
+        """Write the repository's own rabbitmq.conf, which loads the definitions from a path."""
         conf = (REPOSITORY / "rabbitmq/rabbitmq.conf").read_text()
         lines = [
             f"load_definitions = {definitions}" if line.startswith("load_definitions") else line
@@ -170,14 +182,26 @@ class _PrivateNode(RabbitMQ):
 class LocalNode(_PrivateNode):
     """A node as a process of this machine, with its own data, logs, cookie and epmd."""
 
-    def __init__(self, folder: Path, certificates: Certificates | None = None) -> None:
-        super().__init__(folder, certificates)
+    def __init__(
+        self,
+        folder: Path,
+        certificates: Certificates | None = None,
+        *,
+        password: str | None = None,
+        epmd_port: int | None = None,
+    ) -> None:
+        super().__init__(folder, certificates, password=password)
+        self.name = f"clarion-test-{self.port}@localhost"
         self.write_conf(str(folder / "definitions.json"), "127.0.0.1")
         self._log = (folder / "output.log").open("ab")
         self._server: subprocess.Popen[bytes] | None = None
+        self.epmd_port = epmd_port or free_port()
         self._environment = self._settings()
-        self._epmd = subprocess.Popen(
-            [_tool("epmd"), "-address", "127.0.0.1", "-port", self._environment["ERL_EPMD_PORT"]],
+        self._epmd = self._start_epmd() if epmd_port is None else None
+
+    def _start_epmd(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [_tool("epmd"), "-address", "127.0.0.1", "-port", str(self.epmd_port)],
             stdout=self._log,
             stderr=self._log,
             env=self._environment,
@@ -189,9 +213,9 @@ class LocalNode(_PrivateNode):
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": str(folder),
-            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": f"clarion-test-{self.port}@localhost",
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(free_port()),
@@ -209,6 +233,11 @@ class LocalNode(_PrivateNode):
         }
 
     def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start and return at once."""
         self._server = subprocess.Popen(
             [_tool("rabbitmq-server")],
             stdin=subprocess.DEVNULL,
@@ -218,7 +247,6 @@ class LocalNode(_PrivateNode):
             cwd=self.folder,
             start_new_session=True,
         )
-        self.wait()
 
     def check_alive(self) -> None:
         if self._server is not None and self._server.poll() is not None:
@@ -254,8 +282,9 @@ class LocalNode(_PrivateNode):
 
     def remove(self) -> None:
         self.kill()
-        self._epmd.terminate()
-        self._epmd.wait(10)
+        if self._epmd is not None:
+            self._epmd.terminate()
+            self._epmd.wait(10)
         self._log.close()
 
 

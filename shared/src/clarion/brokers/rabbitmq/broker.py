@@ -141,6 +141,8 @@ class RabbitMQBroker(Broker):
         """Stop the handlers and close, within about 10 s whatever the broker does."""
         for consumer in self._consumers:
             await consumer.stop()
+        if self._publisher is not None:
+            self._publisher.close()
         connections = [each for each in (self._consuming, self._publishing) if each is not None]
         self._consumers = []
         self._consuming = self._publishing = self._publisher = None

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 import aio_pika
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import DeliveryError, PublishError
+from loguru import logger
 
 from clarion.brokers.rabbitmq.connection import NodeConnection
 from clarion.brokers.rabbitmq.failures import TIMEOUT, within
@@ -27,13 +28,14 @@ class Publisher:
         self._channel = channel
         self._window = asyncio.Semaphore(OUTSTANDING)
         self._waiting: set[asyncio.Timeout] = set()
+        self._asking = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
         connection.on_blocked = self._give_up
 
     @classmethod
     async def open(cls, connection: NodeConnection) -> Publisher:
-        """Open the channel. Without on_return_raises an unroutable message would pass for sent."""
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        return cls(connection, channel)
+        """Return it once its channel is open."""
+        return cls(connection, await _open_channel(connection))
 
     @property
     def ready(self) -> bool:
@@ -63,16 +65,38 @@ class Publisher:
             self._refuse_if_blocked(key)
             raise
 
+    def close(self) -> None:
+        """Wait for no channel any more; the connection is closed with all of them."""
+        for task in self._leaving:
+            task.cancel()
+
     async def _deliver(self, message: aio_pika.Message, exchange: str, key: str) -> None:
-        target = await self._channel.get_exchange(exchange, ensure=False)
         try:
-            await target.publish(message, key, mandatory=True)
-        except PublishError as error:
-            raise Unroutable(
-                f"{exchange} has no queue for {key}: import rabbitmq/definitions.json"
-            ) from error
-        except DeliveryError as error:
-            raise QueueFull(f"publish {key}: refused, a queue is full") from error
+            await _deliver_on(self._channel, message, exchange, key)
+        except QueueFull:
+            if self._asking.locked():
+                raise
+            async with self._asking:
+                await self._ask_again(message, exchange, key)
+
+    async def _ask_again(self, message: aio_pika.Message, exchange: str, key: str) -> None:
+        """Publish on a new channel, and stay with it where that works.
+
+        A channel that first met a queue while the node of its leader was down refuses all for it,
+        even when another node leads it (seen with RabbitMQ 3.10, until the dead node is back).
+        """
+        channel = await _open_channel(self._connection)
+        leaving, after = channel, 0.0
+        try:
+            await _deliver_on(channel, message, exchange, key)
+            logger.warning("{} is taken on a new channel only: going on with that", key)
+            # what still waits for its confirm on the old one has an answer by then
+            leaving, after = self._channel, TIMEOUT
+            self._channel = channel
+        finally:
+            task = asyncio.create_task(_close_channel(leaving, after))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     def _refuse_if_blocked(self, key: str) -> None:
         if self._connection.blocked is not None:
@@ -94,3 +118,31 @@ class Publisher:
         for timeout in self._waiting:
             if not timeout.expired():
                 timeout.reschedule(now)
+
+
+async def _open_channel(connection: NodeConnection) -> AbstractChannel:
+    # without on_return_raises an unroutable message would pass for sent
+    return await connection.channel(publisher_confirms=True, on_return_raises=True)
+
+
+async def _close_channel(channel: AbstractChannel, after: float) -> None:
+    await asyncio.sleep(after)
+    with contextlib.suppress(BrokerUnavailable):
+        async with within(TIMEOUT, "close a channel"):
+            await channel.close()
+
+
+async def _deliver_on(
+    channel: AbstractChannel, message: aio_pika.Message, exchange: str, key: str
+) -> None:
+    target = await channel.get_exchange(exchange, ensure=False)
+    try:
+        await target.publish(message, key, mandatory=True)
+    except PublishError as error:
+        raise Unroutable(
+            f"{exchange} has no queue for {key}: import rabbitmq/definitions.json"
+        ) from error
+    except DeliveryError as error:
+        raise QueueFull(
+            f"publish {key}: refused, as a queue is full or has no leader at present"
+        ) from error
