@@ -1,7 +1,4 @@
-"""What a broker lost: everything unfinished is published again, on an operator's word.
-
-A memory broker forgets at every stop; RabbitMQ when it lost its disk.
-"""
+"""What a memory broker forgot: everything unfinished is published again at the start."""
 
 from __future__ import annotations
 
