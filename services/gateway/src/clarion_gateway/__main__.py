@@ -1,8 +1,9 @@
-"""`python -m clarion_gateway` serves; `python -m clarion_gateway keys new NAME` makes a key."""
+"""`python -m clarion_gateway` serves; `keys new NAME` makes a key; `requeue` publishes again."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
@@ -32,7 +33,9 @@ from clarion_gateway.auth import (
 from clarion_gateway.probes import HttpProbe
 from clarion_gateway.providers.sendgrid import SendGridEvents
 from clarion_gateway.providers.twilio import TwilioCallbacks
+from clarion_gateway.publisher import Publisher
 from clarion_gateway.rate import RateLimit
+from clarion_gateway.requeue import republish
 from clarion_gateway.rotation import Rotation
 from clarion_gateway.settings import GatewaySettings
 
@@ -43,6 +46,8 @@ def main() -> None:
     try:
         if arguments.command == "keys":
             _new_key(arguments.name, arguments.scopes)
+        elif arguments.command == "requeue":
+            _requeue()
         else:
             _run()
     except ClarionError as error:
@@ -62,7 +67,29 @@ def _parser() -> argparse.ArgumentParser:
         default=describe(DEFAULT_SCOPES),
         help=f"what it is for: {'+'.join(SCOPES)}, or some of them (default: %(default)s)",
     )
+    commands.add_parser(
+        "requeue",
+        help="publish everything unfinished again, after RabbitMQ lost its messages",
+    )
     return parser
+
+
+def _requeue() -> None:
+    logs.configure("gateway")
+    settings = load(GatewaySettings)
+    logs.configure("gateway", settings.log_level, secrets=secrets_of(settings))
+    print(f"published {asyncio.run(_republish(settings))} unfinished notifications again")
+
+
+async def _republish(settings: GatewaySettings) -> int:
+    store = open_store(settings.database_url.get_secret_value())
+    broker = open_broker(settings.broker_url.get_secret_value())
+    try:
+        await broker.connect()
+        return await republish(store, broker)
+    finally:
+        await broker.close()
+        await store.close()
 
 
 def _new_key(name: str, scopes: str) -> None:
@@ -108,6 +135,7 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             access_log=settings.access_log == "on",
             sendgrid_events=_sendgrid_events(settings),
             twilio_callbacks=_twilio_callbacks(settings),
+            publisher=Publisher(store, broker, rate=settings.backlog_rate),
         )
         spare_the_collector()
         async with rotation.running(), serving(server.config(app), listener):

@@ -26,13 +26,13 @@ from clarion_email import content as email_content
 from clarion_email.providers import open_provider as open_email
 from clarion_gateway.app import create_app as create_gateway
 from clarion_gateway.auth import ApiKeys, parse_keys, require_keys
+from clarion_gateway.requeue import republish
 from clarion_gateway.server import config as gateway_config
 from clarion_push import content as push_content
 from clarion_push.providers import open_provider as open_push
 from clarion_sandbox.app import create_app as create_sandbox
 from clarion_sandbox.server import config as sandbox_config
 from clarion_standalone.probe import LocalProbe
-from clarion_standalone.recovery import republish
 from clarion_standalone.settings import StandaloneSettings
 from clarion_whatsapp import content as whatsapp_content
 from clarion_whatsapp.providers import open_provider as open_whatsapp
@@ -78,6 +78,9 @@ async def _stop(workers: list[Worker[Any]]) -> None:
 async def _prepare_data(settings: StandaloneSettings) -> None:
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
+        # aiosqlite's thread may still be telling of a file that cannot be opened when all is over
+        with settings.database_file.open("ab"):
+            pass
         await asyncio.to_thread(migrate, settings.store_url)
     except (OSError, StoreUnavailable) as error:
         told = error.strerror if isinstance(error, OSError) else error

@@ -1,4 +1,7 @@
-"""What a memory broker forgot: everything unfinished is published again at the start."""
+"""What a broker lost: everything unfinished is published again, on an operator's word.
+
+A memory broker forgets at every stop; RabbitMQ when it lost its disk.
+"""
 
 from __future__ import annotations
 
