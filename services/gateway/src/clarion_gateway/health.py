@@ -38,7 +38,6 @@ class PublisherCheck(BaseModel):
     status: HealthStatus
     waiting: int = Field(description="Accepted notifications in hand, not yet published.")
     unroutable: list[str] = Field(description="Lanes that the broker has no queue for.")
-    full: list[str] = Field(description="Lanes whose queue has no room.")
     detail: str | None = None
 
 
@@ -169,14 +168,12 @@ class Health:
 
     def _publisher_check(self) -> PublisherCheck:
         state = self._publisher.state
-        why = f"RabbitMQ holds publishers back: {state.blocked}" if state.blocked else state.error
-        bad = why is not None or state.unroutable or state.full
+        bad = state.error is not None or state.unroutable
         return PublisherCheck(
             status="degraded" if bad else "ok",
             waiting=state.waiting,
             unroutable=list(state.unroutable),
-            full=list(state.full),
-            detail=why,
+            detail=state.error,
         )
 
 

@@ -24,14 +24,9 @@ class StandaloneSettings(CommonSettings):
     auth: Literal["keys", "off"] = "keys"
 
     @property
-    def database_file(self) -> Path:
-        """Where the notifications are kept, across restarts."""
-        return self.data_dir.absolute() / "clarion.db"
-
-    @property
     def store_url(self) -> str:
-        """The same as an address."""
-        return f"sqlite:///{quote(str(self.database_file))}"
+        """Where the notifications are kept, across restarts."""
+        return f"sqlite:///{quote(str(self.data_dir.absolute() / 'clarion.db'))}"
 
     def email(self, sandbox: str) -> EmailSettings:
         """Return the email worker's settings; whatever `.env` holds, it sends to the sandbox."""
