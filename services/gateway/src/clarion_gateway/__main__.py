@@ -16,6 +16,7 @@ from clarion.errors import ClarionError
 from clarion.runner import listen, serving, spare_the_collector, stop_signal
 from clarion.settings import load, secrets_folder, secrets_of
 from clarion.store import open_store
+from clarion.store.retention import retention_of, sweeping
 from clarion.templates import TemplateRepository
 from clarion_gateway import server
 from clarion_gateway.app import create_app
@@ -133,7 +134,8 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             twilio_callbacks=_twilio_callbacks(settings),
         )
         spare_the_collector()
-        async with rotation.running(), serving(server.config(app), listener):
+        sweep = sweeping(store, retention_of(settings))
+        async with rotation.running(), sweep, serving(server.config(app), listener):
             logger.bind(host=settings.host, port=listener.getsockname()[1]).info("serving")
             await stop.wait()
             logger.info("stopping")
