@@ -14,7 +14,7 @@ def test_each_service_gets_its_own_url_and_rabbitmq_hashes_alone(tmp_path: Path)
     credentials.write(tmp_path, {})
 
     passwords = {path.name: path.read_text() for path in (tmp_path / "passwords").iterdir()}
-    assert len(set(passwords.values())) == 9
+    assert len(set(passwords.values())) == 8
     for service in ("gateway", "email", "whatsapp", "push"):
         expected = f"amqp://{service}:{passwords[service]}@rabbitmq:5672/"
         assert text(tmp_path, service, "broker_url") == expected
@@ -48,11 +48,10 @@ def test_a_password_from_the_environment_is_used_and_escaped(tmp_path: Path) -> 
     )
 
 
-def test_the_gateways_keys_are_what_the_environment_says(tmp_path: Path) -> None:
-    keys = tmp_path / "gateway" / "api_keys"
-
-    credentials.write(tmp_path, {"API_KEYS": "shop:0"})
-    assert keys.read_text() == "shop:0"
-
+def test_who_signs_and_who_checks_receipts_share_a_secret_that_others_lack(tmp_path: Path) -> None:
     credentials.write(tmp_path, {})
-    assert not keys.exists()
+
+    shared = {path.parent.name: path.read_text() for path in tmp_path.glob("*/sandbox_secret")}
+    assert set(shared) == {"gateway", "whatsapp", "sandbox"}
+    assert len(set(shared.values())) == 1
+    assert len(shared["sandbox"]) >= 16

@@ -101,7 +101,7 @@ async def test_what_a_restart_interrupts_goes_on_and_comes_to_an_end(
     errors = await stop(process)
     process = await standalone.start()
     await standalone.ready(process)
-    while (end := await standalone.ask("GET", path))["status"] != "sent":
+    while (end := await standalone.ask("GET", path))["status"] != "delivered":
         assert time.monotonic() < deadline + 30
         await asyncio.sleep(0.1)
     await stop(process)

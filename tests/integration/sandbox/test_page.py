@@ -167,3 +167,16 @@ async def test_a_narrow_screen_shows_the_list_or_the_message(
     await expect(page.locator(".message")).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth") == 390
     await page.close()
+
+
+async def test_a_button_says_what_became_of_its_receipt(page: Page, send: Sender) -> None:
+    nowhere = "http://127.0.0.1:1/webhooks/twilio?nid=n1&att=1"
+    await send.whatsapp(whatsapp(StatusCallback=nowhere))
+
+    await page.locator(".message").click()
+    await page.get_by_role("button", name="Report spam").click()
+
+    await expect(page.get_by_role("group", name="Receipts").get_by_role("status")).to_contain_text(
+        "Report spam: Cannot connect"
+    )
+    await expect(page.get_by_role("button", name="Unsubscribe")).to_have_count(0)

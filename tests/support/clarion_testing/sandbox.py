@@ -85,12 +85,12 @@ def contracts_dir() -> Path | None:
 
 @asynccontextmanager
 async def run_sandbox(
-    *, contracts: Path | None = None, host: str = "127.0.0.1", **limits: int
+    *, contracts: Path | None = None, host: str = "127.0.0.1", **options: Any
 ) -> AsyncIterator[RunningSandbox]:
     """Run a sandbox on a free port until the block ends."""
     listener = listen(host, 0)
     listener.listen()  # the first request waits until the server takes it
-    app = create_app(contracts_dir=contracts, **limits)
+    app = create_app(contracts_dir=contracts, **options)
     async with serving(server.config(app), listener), aiohttp.ClientSession() as session:
         yield RunningSandbox(f"http://{host}:{listener.getsockname()[1]}", session)
 

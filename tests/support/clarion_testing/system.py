@@ -25,6 +25,9 @@ from clarion_email.providers import open_provider as open_email
 from clarion_email.settings import EmailSettings
 from clarion_gateway.app import create_app as create_gateway
 from clarion_gateway.auth import ApiKeys
+from clarion_gateway.providers.sandbox import public_key
+from clarion_gateway.providers.sendgrid import SendGridEvents
+from clarion_gateway.providers.twilio import TwilioCallbacks
 from clarion_push import content as push_content
 from clarion_push.providers import open_provider as open_push
 from clarion_push.settings import PushSettings
@@ -36,6 +39,7 @@ from clarion_whatsapp.providers import open_provider as open_whatsapp
 from clarion_whatsapp.settings import WhatsAppSettings
 
 TEMPLATES = Path(__file__).parents[3] / "shared" / "templates"
+SECRET = "what the sandbox signs with"
 FINAL = ("sent", "failed")
 RECIPIENTS: dict[str, dict[str, object]] = {
     "email": {"email": "ann@example.com"},
@@ -117,15 +121,19 @@ class System:
 
 @contextlib.asynccontextmanager
 async def running_system(
-    node: RabbitMQ, database: str, **worker_settings: object
+    node: RabbitMQ, database: str, *, receipts: bool = False, **worker_settings: object
 ) -> AsyncIterator[System]:
-    """Run the system on a RabbitMQ node and a PostgreSQL database while the block runs."""
+    """Run the system on a RabbitMQ node and a PostgreSQL database while the block runs.
+
+    With `receipts`, the sandbox tells the gateway by itself what becomes of each message.
+    """
     async with contextlib.AsyncExitStack() as stack:
         gateway_socket, sandbox_socket = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
         gateway, sandbox = (
             f"http://127.0.0.1:{each.getsockname()[1]}" for each in (gateway_socket, sandbox_socket)
         )
-        vendors = sandbox_config(create_sandbox())
+        events_url = f"{gateway}/webhooks/sendgrid" if receipts else None
+        vendors = sandbox_config(create_sandbox(secret=SECRET, events_url=events_url))
         await stack.enter_async_context(serving(vendors, sandbox_socket))
         store = open_store(database)
         stack.push_async_callback(store.close)
@@ -142,6 +150,8 @@ async def running_system(
             templates=TemplateRepository(TEMPLATES),
             keys=ApiKeys(),
             probes={},
+            sendgrid_events=SendGridEvents(public_key(SECRET)),
+            twilio_callbacks=TwilioCallbacks(SECRET, gateway),
         )
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")
         await stack.enter_async_context(serving(config, gateway_socket))
@@ -165,7 +175,11 @@ async def _start_workers(
         **worker_settings,
     )
     whatsapp = WhatsAppSettings(
-        templates_dir=TEMPLATES, twilio_base_url=sandbox, public_url=gateway, **worker_settings
+        templates_dir=TEMPLATES,
+        twilio_base_url=sandbox,
+        twilio_auth_token=SecretStr(SECRET),
+        public_url=gateway,
+        **worker_settings,
     )
     push = PushSettings(
         templates_dir=TEMPLATES,

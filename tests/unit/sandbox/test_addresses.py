@@ -5,7 +5,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from clarion_sandbox.addresses import ADDRESSES
+from clarion_sandbox.addresses import ADDRESSES, TELLING
 from clarion_testing.sandbox import RunningSandbox
 from clarion_testing.sandbox_requests import Sender
 
@@ -97,7 +97,7 @@ async def test_a_number_that_blocked_the_sender_and_an_app_that_is_gone(send: Se
 
 
 def test_no_two_addresses_are_the_same() -> None:
-    every = [twin for magic in ADDRESSES for twin in magic.twins().items()]
+    every = [twin for magic in (*ADDRESSES, *TELLING) for twin in magic.twins().items()]
 
     assert len(every) == len(set(every))
 
@@ -105,14 +105,14 @@ def test_no_two_addresses_are_the_same() -> None:
 async def test_the_page_lists_every_address(sandbox: RunningSandbox) -> None:
     listed = await sandbox.get("/api/addresses")
 
-    assert [row["does"] for row in listed] == [magic.does for magic in ADDRESSES]
+    assert [row["does"] for row in listed] == [one.does for one in (*ADDRESSES, *TELLING)]
     assert listed[0]["email"] == "fail@sandbox.test"
 
 
 def test_the_guide_lists_every_address() -> None:
     guide = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text()
 
-    for magic in ADDRESSES:
+    for magic in (*ADDRESSES, *TELLING):
         (row,) = (line for line in guide.splitlines() if plain(line).endswith(f"{magic.does} |"))
         assert all(to in row for to in magic.twins().values())
 

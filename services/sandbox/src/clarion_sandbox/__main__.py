@@ -31,6 +31,10 @@ def main() -> None:
             inbox_limit=settings.sandbox_inbox_limit,
             inbox_limit_bytes=settings.sandbox_inbox_limit_bytes,
             calls_limit=settings.sandbox_calls_limit,
+            secret=None
+            if settings.sandbox_secret is None
+            else settings.sandbox_secret.get_secret_value().strip(),
+            events_url=settings.sandbox_events_url,
         )
         uvloop.run(_serve(app, settings))
     except (SettingsError, ContractsMissing) as error:

@@ -125,6 +125,55 @@ ADDRESSES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class TellingAddress:
+    """An address that accepts, and of which other receipts come than `deliver`."""
+
+    email: str | None
+    whatsapp: str | None
+    does: str
+    tells: tuple[str, ...]
+
+    def twins(self) -> dict[str, str]:
+        """Return the recipient for each channel that has one."""
+        twins = {"email": self.email, "whatsapp": self.whatsapp}
+        return {channel: to for channel, to in twins.items() if to is not None}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row as the page shows it."""
+        return {**self.twins(), "does": self.does}
+
+
+TELLING = (
+    TellingAddress(
+        f"bounce@{DOMAIN}",
+        "+15005550017",
+        "accepted, then a receipt: no such address",
+        ("process", "bounce"),
+    ),
+    TellingAddress(
+        f"late-bounce@{DOMAIN}",
+        None,
+        "accepted, delivered, and then returned",
+        ("process", "deliver", "bounce"),
+    ),
+    TellingAddress(
+        f"spam@{DOMAIN}",
+        "+15005550018",
+        "accepted and delivered; then its reader reports spam, or blocks the sender",
+        ("process", "deliver", "report_spam"),
+    ),
+    TellingAddress(f"silent@{DOMAIN}", "+15005550019", "accepted, and no receipt ever comes", ()),
+)
+
+_TELLS = {to: one.tells for one in TELLING for to in one.twins().values()}
+
+
+def tells(to: str) -> tuple[str, ...]:
+    """Return what is told by itself of a message to this recipient."""
+    return _TELLS.get(to, ("process", "deliver"))
+
+
 def magic_rules() -> dict[tuple[str, str], Rule]:
     """Return the rule of each magic address, by channel and recipient."""
     return {

@@ -99,7 +99,7 @@ async def faults(request: Request) -> Response:
     if request.method == "DELETE":
         book.replace([])
     elif request.method == "PUT":
-        body = await _body(request)
+        body = await read_body(request)
         if body is None:
             return problem(413, f"the rules are longer than {MAX_BODY_BYTES} bytes")
         try:
@@ -138,7 +138,8 @@ def _address(request: Request) -> str | None:
     return None if to is None else "+" + to[1:] if to.startswith(" ") else to
 
 
-async def _body(request: Request) -> bytes | None:
+async def read_body(request: Request) -> bytes | None:
+    """Return the body; None when it is longer than MAX_BODY_BYTES."""
     chunks = bytearray()
     async for chunk in request.stream():
         chunks += chunk

@@ -117,17 +117,17 @@ class VendorEndpoint:
             return answer
         accepted = self._vendor.accept(exchange.request)
         for recipient, content in accepted.messages:
-            self._sandbox.inbox.add(
-                Message(
-                    self._sandbox.inbox.next_id(),
-                    self._vendor.channel,
-                    recipient,
-                    exchange.at,
-                    accepted.provider_message_id,
-                    content,
-                    exchange.raw,
-                )
+            message = Message(
+                self._sandbox.inbox.next_id(),
+                self._vendor.channel,
+                recipient,
+                exchange.at,
+                accepted.provider_message_id,
+                content,
+                exchange.raw,
             )
+            self._sandbox.inbox.add(message)
+            self._sandbox.teller.accepted(message)
         if accepted.messages:
             self._sandbox.calls.accepted(self._vendor.channel, exchange.recipients, exchange.calls)
         return accepted.answer

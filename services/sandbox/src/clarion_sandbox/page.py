@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from clarion_sandbox.addresses import ADDRESSES
+from clarion_sandbox.addresses import ADDRESSES, TELLING
 from clarion_sandbox.api import channel_of, limit_of, sandbox_of
 from clarion_sandbox.inbox import Message
 from clarion_sandbox.problems import problem
@@ -82,7 +82,7 @@ async def overview(request: Request) -> Response:
 
 async def addresses(_request: Request) -> Response:
     """`GET /api/addresses`: the magic addresses."""
-    return JSONResponse([magic.as_json() for magic in ADDRESSES])
+    return JSONResponse([one.as_json() for one in (*ADDRESSES, *TELLING)])
 
 
 def routes() -> list[Route | Mount]:
@@ -106,6 +106,7 @@ def _line(sandbox: Sandbox, message: Message) -> dict[str, Any]:
         preview = ", ".join(map(str, (content["content_variables"] or {}).values()))
     return {
         **message.summary(),
+        "acts": sandbox.teller.acts(message),
         "from": _sender(content.get("from")),
         "title": title,
         "preview": " ".join(preview[: 2 * PREVIEW].split())[:PREVIEW],

@@ -14,7 +14,7 @@ def config(app: Starlette) -> uvicorn.Config:
         app,
         http=Protocol,
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 INBOX_LIMIT = 10_000
@@ -23,6 +23,14 @@ class SandboxSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8025, ge=0, le=65535, validation_alias=AliasChoices("SANDBOX_PORT", "PORT"))
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    sandbox_secret: SecretStr | None = Field(
+        None, min_length=16, description="what it signs as SendGrid with; the gateway has it too"
+    )
+    sandbox_events_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+",
+        description="where SendGrid's events go: the gateway's /webhooks/sendgrid",
+    )
     contracts_dir: Path | None = Field(
         None, description="folder of the vendors' contracts; without it, built-in checks only"
     )

@@ -11,12 +11,13 @@ from clarion_sandbox.calls import CallLog
 from clarion_sandbox.contracts import Contracts
 from clarion_sandbox.faults import FaultBook
 from clarion_sandbox.inbox import Inbox
+from clarion_sandbox.receipts import Teller
 
 REJECTIONS = 200
 
 
 class Sandbox:
-    """The inbox, the call log, the faults and the contracts of one sandbox."""
+    """The inbox, the call log, the faults, the receipts and the contracts of one sandbox."""
 
     def __init__(
         self,
@@ -25,11 +26,14 @@ class Sandbox:
         inbox_limit: int,
         inbox_limit_bytes: int,
         calls_limit: int,
+        secret: str | None = None,
+        events_url: str | None = None,
     ) -> None:
         self.contracts = None if contracts_dir is None else Contracts(contracts_dir)
         self.inbox = Inbox(inbox_limit, inbox_limit_bytes)
         self.calls = CallLog(calls_limit)
         self.faults = FaultBook(magic_rules())
+        self.teller = Teller(secret, events_url)
         self.rejections: deque[dict[str, Any]] = deque(maxlen=REJECTIONS)
 
     def version(self) -> str:

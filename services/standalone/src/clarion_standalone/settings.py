@@ -38,15 +38,15 @@ class StandaloneSettings(CommonSettings):
             sendgrid_base_url=sandbox,
         )
 
-    def whatsapp(self, sandbox: str, gateway: str) -> WhatsAppSettings:
-        """Return the WhatsApp worker's settings."""
+    def whatsapp(self, sandbox: str, gateway: str, secret: str) -> WhatsAppSettings:
+        """Return the WhatsApp worker's settings; the sandbox signs receipts with the secret."""
         return load(
             WhatsAppSettings,
             environment="development",
             templates_dir=self.templates_dir,
             twilio_base_url=sandbox,
             twilio_account_sid="AC" + "0" * 32,
-            twilio_auth_token=SecretStr("sandbox"),
+            twilio_auth_token=SecretStr(secret),
             public_url=gateway,
         )
 

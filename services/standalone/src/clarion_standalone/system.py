@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,16 +27,20 @@ from clarion_email import content as email_content
 from clarion_email.providers import open_provider as open_email
 from clarion_gateway.app import create_app as create_gateway
 from clarion_gateway.auth import ApiKeys, parse_keys, require_keys
-from clarion_gateway.recovery import republish
+from clarion_gateway.providers.sandbox import public_key
+from clarion_gateway.providers.sendgrid import SendGridEvents
+from clarion_gateway.providers.twilio import TwilioCallbacks
 from clarion_gateway.server import config as gateway_config
 from clarion_push import content as push_content
 from clarion_push.providers import open_provider as open_push
 from clarion_sandbox.app import create_app as create_sandbox
 from clarion_sandbox.server import config as sandbox_config
 from clarion_standalone.probe import LocalProbe
+from clarion_standalone.recovery import republish
 from clarion_standalone.settings import StandaloneSettings
 from clarion_whatsapp import content as whatsapp_content
 from clarion_whatsapp.providers import open_provider as open_whatsapp
+from clarion_whatsapp.settings import WhatsAppSettings
 
 DRAIN_SECONDS = 4.0
 """With the gateway's 2 seconds before it and the sandbox's 3 after it, a stop takes under 10."""
@@ -57,15 +62,26 @@ async def running(
         broker = MemoryBroker()
         stack.push_async_callback(broker.close)
         await broker.connect()
-        await stack.enter_async_context(serving(sandbox_config(create_sandbox()), sandbox))
-        workers = _workers(settings, broker, store, transport, url_of(sandbox), url_of(gateway))
+        secret = secrets.token_urlsafe(32)
+        vendors = create_sandbox(secret=secret, events_url=f"{url_of(gateway)}/webhooks/sendgrid")
+        await stack.enter_async_context(serving(sandbox_config(vendors), sandbox))
+        whatsapp = settings.whatsapp(url_of(sandbox), url_of(gateway), secret)
+        workers = _workers(settings, broker, store, transport, url_of(sandbox), whatsapp)
         recovered = await republish(store, broker)
         if recovered:
             logger.info("published {} unfinished notifications again", recovered)
         stack.push_async_callback(_stop, workers)
         for worker in workers:
             await worker.start()
-        app = _gateway(settings, store, broker, keys, workers)
+        app = _gateway(
+            settings,
+            store,
+            broker,
+            keys,
+            workers,
+            sendgrid_events=SendGridEvents(public_key(secret)),
+            twilio_callbacks=TwilioCallbacks(secret, url_of(gateway)),
+        )
         await stack.enter_async_context(serving(gateway_config(app, stop_seconds=2), gateway))
         yield
 
@@ -93,10 +109,9 @@ def _workers(
     store: Store,
     transport: HttpTransport,
     sandbox: str,
-    gateway: str,
+    whatsapp: WhatsAppSettings,
 ) -> list[Worker[Any]]:
     email = settings.email(sandbox)
-    whatsapp = settings.whatsapp(sandbox, gateway)
     push = settings.push(sandbox)
     return [
         build_worker(
@@ -122,6 +137,7 @@ def _gateway(
     broker: Broker,
     keys: ApiKeys,
     workers: list[Worker[Any]],
+    **receipts: Any,
 ) -> Any:
     return create_gateway(
         store=store,
@@ -132,6 +148,7 @@ def _gateway(
         probes={
             worker.channel: LocalProbe(WorkerHealth(worker, broker, store)) for worker in workers
         },
+        **receipts,
     )
 
 

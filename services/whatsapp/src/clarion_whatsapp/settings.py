@@ -28,6 +28,9 @@ class WhatsAppSettings(WorkerSettings):
         None, pattern=r"^MG[0-9a-fA-F]{32}$", description="chooses the sender instead of the number"
     )
     twilio_base_url: str = Field("https://api.twilio.com", pattern=r"^https?://[^\s/]+")
+    sandbox_secret: SecretStr | None = Field(
+        None, min_length=16, description="the token where the sandbox is the provider"
+    )
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s/]+",
@@ -66,6 +69,7 @@ class WhatsAppSettings(WorkerSettings):
         credentials = {"twilio_account_sid", "twilio_auth_token"}
         if self.sandbox_url and not given & (credentials | {"twilio_base_url"}):
             self.twilio_base_url = self.sandbox_url
+            self.twilio_auth_token = self.sandbox_secret or self.twilio_auth_token
             return self
         if "twilio_base_url" not in given:
             for name in ("twilio_account_sid", "twilio_auth_token"):

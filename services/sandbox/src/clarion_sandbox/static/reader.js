@@ -19,8 +19,36 @@ export function showMessage(message, line, onBack) {
       people(message)),
     el("div", { class: "switch", role: "group", "aria-label": "View" }, ...buttons),
     stage,
+    receipts(message, line),
     facts(message, line),
-  ];
+  ].filter(Boolean);
+}
+
+const ACTS = {
+  deliver: "Deliver", bounce: "Bounce", read: "Read", report_spam: "Report spam", unsubscribe: "Unsubscribe",
+};
+
+// What the provider tells the gateway next, over the same road as the real one's receipts.
+function receipts(message, line) {
+  const acts = Object.keys(ACTS).filter((act) => line?.acts?.includes(act));
+  if (!acts.length) return null;
+  const said = el("span", { class: "said", role: "status" });
+  const buttons = acts.map((act) =>
+    el("button", { type: "button", class: "quiet", onclick: () => tell(message, act, said) }, ACTS[act]));
+  return el("div", { class: "receipts", role: "group", "aria-label": "Receipts" }, el("b", null, "Tell the gateway"), ...buttons, said);
+}
+
+async function tell(message, act, said) {
+  said.textContent = "telling it";
+  try {
+    const response = await fetch(`/api/messages/${encodeURIComponent(message.id)}/receipts`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ tell: act }),
+    });
+    const { status, error, detail } = await response.json();
+    said.textContent = response.ok ? (status ? `${ACTS[act]}: the gateway answered ${status}` : `${ACTS[act]}: ${error}`) : detail;
+  } catch {
+    said.textContent = "the sandbox did not answer";
+  }
 }
 
 const heading = (message) =>
