@@ -100,6 +100,7 @@ async def test_nodes_that_die_lose_nothing_and_their_consumers_go_on_elsewhere(
     for task in publishing:
         task.cancel()
     await asyncio.gather(*publishing, return_exceptions=True)
+    # only now: RabbitMQ 3.10 may keep what expires in a delay queue until the dead node is back
     await _until(lambda: traffic.seen >= traffic.confirmed)
 
     assert len(traffic.confirmed) > 800
