@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from clarion_testing.chaos.scenario import Scenario
 from clarion_testing.chaos.table import Row, render
 from clarion_testing.postgres import Postgres
+from clarion_testing.rabbitmq_cluster import RabbitMQCluster
 from clarion_testing.rabbitmq_nodes import RabbitMQ
 from clarion_testing.sandbox import sandbox
 
-__all__ = ["sandbox", "scenario"]
+__all__ = ["clustered", "sandbox", "scenario"]
 
 _rows: list[Row] = []
 
@@ -23,13 +25,32 @@ async def scenario(
     request: pytest.FixtureRequest, rabbitmq: RabbitMQ, postgres: Postgres, tmp_path: Path
 ) -> AsyncIterator[Scenario]:
     """The servers, empty, for one scenario; its result is a line of the table."""
-    running = Scenario(_title(request.node.name), rabbitmq, postgres, tmp_path)
-    try:
+    async with _running(Scenario(_title(request), rabbitmq, postgres, tmp_path)) as running:
         yield running
+
+
+@pytest.fixture
+async def clustered(
+    request: pytest.FixtureRequest,
+    rabbitmq_cluster: RabbitMQCluster,
+    postgres: Postgres,
+    tmp_path: Path,
+) -> AsyncIterator[Scenario]:
+    """A scenario on three RabbitMQ nodes; the last of them is the one to look into."""
+    scenario = Scenario(_title(request), rabbitmq_cluster.nodes[-1], postgres, tmp_path)
+    scenario.broker_url = rabbitmq_cluster.url
+    async with _running(scenario) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _running(scenario: Scenario) -> AsyncIterator[Scenario]:
+    try:
+        yield scenario
     finally:
-        await running.close()
-    if running.row is not None:
-        _rows.append(running.row)
+        await scenario.close()
+        if scenario.row is not None:
+            _rows.append(scenario.row)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -40,5 +61,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
 
 
-def _title(name: str) -> str:
-    return name.removeprefix("test_").replace("_", " ")
+def _title(request: pytest.FixtureRequest) -> str:
+    name: str = request.node.name
+    return name.removeprefix("test_").replace("_", " ").replace("[", " ").rstrip("]")

@@ -11,6 +11,7 @@ from yarl import URL
 
 from clarion_testing.chaos.proxy import CuttingProxy
 from clarion_testing.chaos.scenario import COUNT, Scenario
+from clarion_testing.rabbitmq_cluster import RabbitMQCluster
 
 
 @asynccontextmanager
@@ -83,3 +84,20 @@ async def test_connections_cut_in_the_middle_of_a_publish(scenario: Scenario) ->
     await scenario.end()
     await proxy.stop()
     assert scenario.traffic.answers == {202: COUNT}
+
+
+@pytest.mark.chaos
+async def test_one_of_three_broker_nodes_killed_then_another(
+    clustered: Scenario, rabbitmq_cluster: RabbitMQCluster
+) -> None:
+    await clustered.start()
+
+    async with sending(clustered, over=25):
+        for number, node in enumerate(rabbitmq_cluster.nodes[:2]):
+            await clustered.traffic.reached(COUNT // 8 + number * COUNT // 2)
+            await asyncio.to_thread(node.kill)
+            await asyncio.to_thread(node.start)
+            clustered.kills += 1
+
+    await clustered.end()
+    assert clustered.traffic.answers == {202: COUNT}

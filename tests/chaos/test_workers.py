@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from yarl import URL
 
 from clarion.notification import Channel
 from clarion_testing.chaos.processes import Crash
+from clarion_testing.chaos.proxy import CuttingProxy
 from clarion_testing.chaos.scenario import COUNT, Scenario
+
+FROZEN_SECONDS = 7.0
+"""Longer than a lease of 3 s, the delay queue of 4 s that it is waited for in, and the grace."""
 
 STEPS = [
     # at which passage each of a channel's workers dies: a few hundred messages pass every step,
@@ -65,6 +70,31 @@ async def test_workers_scaled_from_1_to_3_and_back_while_sending(scenario: Scena
     assert scenario.row is not None
     assert not scenario.row.verdict.announced
     assert not scenario.row.verdict.held
+
+
+@pytest.mark.chaos
+async def test_workers_frozen_and_cut_off_for_longer_than_their_leases(scenario: Scenario) -> None:
+    proxy = CuttingProxy(URL(scenario.node.admin_url).port or 5672)
+    await proxy.start()
+    await scenario.start()
+    frozen = [await scenario.add_worker(each, broker_port=proxy.port) for each in Channel]
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(scenario.send(over=20))
+        for round_ in range(1, 4):
+            await scenario.traffic.reached(round_ * COUNT // 5)
+            for worker in frozen:
+                worker.freeze()
+            # the broker gives what they hold to the others
+            proxy.cut(mute=True)
+            scenario.kills += len(frozen)
+            # until the others have seen the leases end, and called the provider again
+            await asyncio.sleep(FROZEN_SECONDS)
+            for worker in frozen:
+                worker.thaw()
+
+    await scenario.end()
+    await proxy.stop()
 
 
 @pytest.mark.chaos

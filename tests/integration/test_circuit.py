@@ -1,4 +1,5 @@
-"""An outage of a provider, on RabbitMQ and PostgreSQL, judged by the sandbox and the record."""
+"""A provider that is down, or refuses too many calls, on RabbitMQ and PostgreSQL, judged by the
+sandbox and the record."""
 
 import asyncio
 import itertools
@@ -101,3 +102,41 @@ async def test_an_idle_channel_whose_provider_was_down_delivers_the_first_messag
     assert second["status"] == "sent"
     assert (held["status"], held["reason"]) == ("retrying", "provider_auth")
     assert system.workers[Channel.EMAIL].gate.state is State.CLOSED
+
+
+async def slowed(system: System) -> None:
+    async with asyncio.timeout(60):
+        while system.workers[Channel.EMAIL].gate.rate is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_limit_of_the_whole_channel_slows_it_instead_of_refusing_every_message(
+    system_of_outages: System,
+) -> None:
+    system = system_of_outages
+    action = {"type": "status", "code": 429, "headers": {"Retry-After": "1"}}
+    await system.faults({"channel": "email", "action": action})
+    posts = [asyncio.create_task(system.send(event("email"))) for _ in range(200)]
+
+    await slowed(system)
+    identifiers = await asyncio.gather(*posts)
+    refused = sum([len(await system.calls(each)) for each in identifiers])
+    await system.faults()
+    ends = [await system.until(each) for each in identifiers]
+
+    assert refused < len(identifiers)
+    assert {end["status"] for end in ends} == {"sent"}
+    assert system.workers[Channel.EMAIL].gate.state is State.CLOSED
+
+
+async def test_one_recipients_own_limit_slows_nobody(system_of_outages: System) -> None:
+    system = system_of_outages
+    throttled = await system.send(event("email", email="throttle@sandbox.test"))
+    await system.until(throttled, "retrying")
+
+    other = await system.until(await system.send(event("email")))
+    rate = system.workers[Channel.EMAIL].gate.rate
+    held = await system.until(throttled)
+
+    assert (other["status"], held["status"]) == ("sent", "sent")
+    assert rate is None

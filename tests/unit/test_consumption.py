@@ -1,5 +1,7 @@
 """Taking one channel's messages."""
 
+import asyncio
+
 import pytest
 
 from clarion.brokers.base import Consumer, Delivery, Handler
@@ -43,3 +45,58 @@ async def test_a_start_that_failed_half_way_leaves_no_second_consumer_behind() -
 
     # with a prefetch of 1 and nothing settled, each lane has handed out one message
     assert [waiting[lane].ready for lane in lanes] == [1, 1, 1]
+
+
+async def test_a_stop_in_the_middle_of_a_change_leaves_no_consumer_and_holds_up_nobody() -> None:
+    async def keep(delivery: Delivery) -> None:
+        await consumption.steady()
+        await delivery.ack()
+
+    broker = MemoryBroker()
+    await broker.connect()
+    consumption = Consumption(broker, Channel.EMAIL, dict.fromkeys(Priority, 1), keep)
+    await consumption.start()
+
+    consumption.pause(60)
+    await broker.publish(Lane(Channel.EMAIL, Priority.HIGH), b"handed out", {})
+    consumption.resume()
+    await consumption.stop()
+    await consumption.steady()
+    await broker.publish(Lane(Channel.EMAIL, Priority.HIGH), b"too late", {})
+    waiting = (await broker.backlog()).lanes
+    await broker.close()
+
+    assert not consumption.active
+    assert waiting[Lane(Channel.EMAIL, Priority.HIGH)].ready == 1
+
+
+async def test_a_pause_ends_with_one_message_of_each_lane_and_a_resume_with_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("clarion.consumption.QUIET", 0.0)
+    taken: list[Delivery] = []
+    four = asyncio.Event()
+
+    async def keep(delivery: Delivery) -> None:
+        taken.append(delivery)
+        if len(taken) == 4:
+            four.set()
+
+    broker, lane = MemoryBroker(), Lane(Channel.EMAIL, Priority.HIGH)
+    await broker.connect()
+    consumption = Consumption(broker, Channel.EMAIL, dict.fromkeys(Priority, 3), keep)
+    await consumption.start()
+    consumption.pause(0.05)
+    await consumption.steady()
+    for number in range(4):
+        await broker.publish(lane, str(number).encode(), {})
+
+    async with asyncio.timeout(20):
+        while not taken:  # noqa: ASYNC110  nobody tells when a pause is over
+            await asyncio.sleep(0.005)
+    one = len(taken)
+    consumption.resume()
+    await asyncio.wait_for(four.wait(), 20)
+    await broker.close()
+
+    assert one == 1

@@ -14,7 +14,7 @@ def test_each_service_gets_its_own_url_and_rabbitmq_hashes_alone(tmp_path: Path)
     credentials.write(tmp_path, {})
 
     passwords = {path.name: path.read_text() for path in (tmp_path / "passwords").iterdir()}
-    assert len(set(passwords.values())) == 8
+    assert len(set(passwords.values())) == 10
     for service in ("gateway", "email", "whatsapp", "push"):
         expected = f"amqp://{service}:{passwords[service]}@rabbitmq:5672/"
         assert text(tmp_path, service, "broker_url") == expected
@@ -46,6 +46,16 @@ def test_a_password_from_the_environment_is_used_and_escaped(tmp_path: Path) -> 
     assert text(tmp_path, "push", "database_url") == (
         "postgresql://clarion:p%40ss%2Fword@db:5432/clarion"
     )
+
+
+def test_the_gateways_keys_are_what_the_environment_says(tmp_path: Path) -> None:
+    keys = tmp_path / "gateway" / "api_keys"
+
+    credentials.write(tmp_path, {"API_KEYS": "shop:0"})
+    assert keys.read_text() == "shop:0"
+
+    credentials.write(tmp_path, {})
+    assert not keys.exists()
 
 
 def test_who_signs_and_who_checks_receipts_share_a_secret_that_others_lack(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
     DIR/passwords/<user>                    what was generated, or told by the environment
     DIR/<service>/broker_url, database_url  what that service reads as its secrets folder
+    DIR/gateway/api_keys                    what API_KEYS says, and no file when it says nothing
     DIR/rabbitmq/definitions.json           what RabbitMQ loads, with salted hashes
     DIR/rabbitmq/admin_password             for people who log in to the management UI
+    DIR/rabbitmq/erlang_cookie              by which the nodes of a cluster know each other
     DIR/postgres/password                   what PostgreSQL initialises itself with
+    DIR/grafana/password                    of Grafana's user `admin`
     DIR/<reader>/sandbox_secret             what the sandbox signs its receipts with
 
 A password in `RABBITMQ_<USER>_PASSWORD` or `POSTGRES_PASSWORD` is used as it is; one that was
@@ -41,10 +44,21 @@ def write(folder: Path, environment: Mapping[str, str]) -> None:
         _write(folder / user.name / "database_url", database_url)
     _write(folder / "rabbitmq" / "definitions.json", dump(with_users(passwords)))
     _write(folder / "rabbitmq" / "admin_password", passwords["admin"])
+    _write(folder / "rabbitmq" / "erlang_cookie", _password(folder, "erlang", ""))
     _write(folder / "postgres" / "password", database)
+    _write(folder / "grafana" / "password", _password(folder, "grafana", ""))
+    _write_keys(folder / "gateway" / "api_keys", environment.get("API_KEYS", ""))
     stand_in = _password(folder, "sandbox", environment.get("SANDBOX_SECRET", ""))
     for reader in ("gateway", "whatsapp", "sandbox"):
         _write(folder / reader / "sandbox_secret", stand_in)
+
+
+def _write_keys(path: Path, keys: str) -> None:
+    # the gateway reads it again when it changes, and a file without keys would be a mistake to it
+    if keys:
+        _write(path, keys)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _variable(user: str) -> str:

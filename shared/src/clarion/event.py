@@ -9,7 +9,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -21,6 +20,7 @@ from pydantic import (
     ValidationError,
 )
 
+from clarion.addresses import email_problem
 from clarion.errors import FieldProblem, InvalidEvent
 from clarion.notification import Channel, Notification, OnDoubt, Priority, new_notification_id
 
@@ -275,15 +275,9 @@ def _email_recipients(payload: dict[str, Any]) -> _Recipients:
     address = payload.get("email")
     if not isinstance(address, str):
         return _wrong("email", "an email needs its recipient's address here")
-    try:
-        # the address is only parsed: looking its domain up is the provider's business, and .test
-        # (RFC 2606) is what the sandbox is addressed by; letters beyond ASCII before the @ need
-        # SMTPUTF8 (RFC 6531), which SendGrid does not offer
-        validate_email(
-            address, check_deliverability=False, test_environment=True, allow_smtputf8=False
-        )
-    except EmailNotValidError as error:
-        return _wrong("email", f"not an email address: {error}")
+    problem = email_problem(address)
+    if problem is not None:
+        return _wrong("email", f"not an email address: {problem}")
     return _one(payload, address)
 
 

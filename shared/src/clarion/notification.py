@@ -178,3 +178,8 @@ def new_notification_id() -> str:
     value = value & ~(0xF << 76) | (0x7 << 76)  # version 7
     value = value & ~(0x3 << 62) | (0x2 << 62)  # variant of RFC 9562
     return f"notif_{value:032x}"
+
+
+def id_at(seconds: float) -> str:
+    """Return what every id of that moment or later sorts behind, in seconds since 1970."""
+    return f"notif_{max(int(seconds * 1000), 0) << 80:032x}"

@@ -64,6 +64,17 @@ class CommonSettings(BaseSettings):
         return value
 
 
+class RetentionSettings(BaseSettings):
+    """How long notifications are kept once they are finished."""
+
+    retention_days: float = Field(
+        90.0, ge=0, description="days that a finished notification is kept; 0: for ever"
+    )
+    dead_retention_days: float = Field(
+        365.0, ge=0, description="the same for a dead letter that nobody replayed or discarded"
+    )
+
+
 class WorkerSettings(CommonSettings):
     """What a channel's worker needs beyond its provider's credentials."""
 

@@ -12,9 +12,10 @@ from sqlalchemy import TextClause
 from sqlalchemy.sql.expression import ClauseElement
 
 from clarion.notification import Channel, Priority, Status
-from clarion.store.base import Query
+from clarion.store.base import Query, Retention
 from clarion.store.database import Database
 from clarion.store.listing import page_of
+from clarion.store.pruning import page_statement, prune
 from clarion.store.publishing import NO_SORT, OLDEST_QUEUED, promote_statement, take_due_statement
 from clarion_testing.postgres import Postgres
 
@@ -135,3 +136,24 @@ async def test_a_listing_of_nearly_everything_stops_after_a_page(
 
     assert not scans(plan)
     assert not any(node["Node Type"] == "Sort" for node in plan)
+
+
+async def test_pruning_reads_a_range_of_the_primary_key(database: Database) -> None:
+    statement = page_statement(f"notif_{10_000:032x}", f"notif_{50_000:032x}", 500)
+
+    (limit, scan) = await plan_of(database, statement)
+
+    assert limit["Node Type"] == "Limit"
+    assert scan["Node Type"] == "Index Only Scan"
+    assert scan["Index Name"] == "notifications_pkey"
+
+
+async def test_pruning_a_page_does_not_read_the_table_through(database: Database) -> None:
+    counted = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'notifications'"
+
+    async with database.write() as connection:
+        pruned = await prune(connection, "postgresql", "", Retention(-60.0, -60.0), 500)
+        answer = await connection.exec_driver_sql(counted)
+
+    assert pruned.notifications > 400
+    assert answer.scalar_one() == 0

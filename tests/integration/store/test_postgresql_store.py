@@ -12,10 +12,11 @@ from clarion.store.base import ReceiptResult, Store
 from clarion_testing.postgres import Postgres
 from clarion_testing.store_contract import Address, StoreContract, brought_to
 from clarion_testing.store_receipts import ReceiptContract, receipt
+from clarion_testing.store_retention import RetentionContract
 from clarion_testing.store_waiting import WaitingContract
 
 
-class TestPostgresqlStore(StoreContract, WaitingContract, ReceiptContract):
+class TestPostgresqlStore(StoreContract, WaitingContract, ReceiptContract, RetentionContract):
     """PostgreSQL keeps the contract."""
 
     @pytest.fixture

@@ -123,7 +123,7 @@ class LocalServer(PostgresServer):
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    _binary("postgres"),
+                    binary("postgres"),
                     *("-D", self._folder / "data", "-p", str(self._port)),
                     *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
                     *("-c", f"fsync={'on' if self._fsync else 'off'}"),
@@ -162,7 +162,7 @@ class LocalServer(PostgresServer):
             os.chown(self._folder, self._user, -1)  # PostgreSQL refuses to run as root
         subprocess.run(
             [
-                _binary("initdb"),
+                binary("initdb"),
                 *("-D", self._folder / "data", "-U", "clarion", "--auth=trust"),
                 *("-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"),
             ],
@@ -283,7 +283,8 @@ def install() -> None:
             policy.unlink()
 
 
-def _binary(name: str) -> str:
+def binary(name: str) -> str:
+    """Return the path of one of PostgreSQL's programs, which must be there."""
     found = _find(name)
     assert found is not None
     return found

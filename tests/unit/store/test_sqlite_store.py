@@ -12,6 +12,7 @@ from clarion.errors import SettingsError, StoreUnavailable
 from clarion.store import migrate, open_store
 from clarion_testing.store_contract import Address, StoreContract, accepted, event
 from clarion_testing.store_receipts import ReceiptContract
+from clarion_testing.store_retention import RetentionContract
 from clarion_testing.store_waiting import WaitingContract
 
 
@@ -28,7 +29,7 @@ def address(tmp_path: Path) -> Address:
     return Address(f"sqlite:///{path}", execute)
 
 
-class TestSqliteStore(StoreContract, WaitingContract, ReceiptContract):
+class TestSqliteStore(StoreContract, WaitingContract, ReceiptContract, RetentionContract):
     """SQLite keeps the contract."""
 
 

@@ -11,6 +11,7 @@ import functools
 import shutil
 import sqlite3
 import tempfile
+import uuid
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,12 +32,19 @@ from clarion.notification import (
     Status,
     new_notification_id,
 )
+from clarion.receipt import Fact, Receipt
 from clarion.store import migrate, open_store
-from clarion.store.base import Claim, Intake, Outcome, Store, Verdict
+from clarion.store.base import Claim, Intake, Outcome, ReceiptResult, Store, Verdict
 from clarion.store.intake import BEGINNINGS
 
 Result = TypeVar("Result")
 
+TOLD = {
+    Fact.PROCESSED: Status.SENT,
+    Fact.DELIVERED: Status.DELIVERED,
+    Fact.BOUNCED: Status.BOUNCED,
+    Fact.UNDELIVERED: Status.UNDELIVERED,
+}
 CLAIMABLE = {Status.ACCEPTED, Status.QUEUED, Status.RETRYING, Status.IN_DOUBT, Status.SENDING}
 LONG = 1000.0  # seconds: no lease of a test ends by itself
 PAST = "2000-01-01 00:00:00.000"
@@ -60,6 +68,7 @@ class Model:
     attempt: int = 0
     failures: int = 0
     waits: bool = False  # for a lease, or for its next attempt
+    told: bool = False  # by a receipt, which was faster than the worker's record
     expired: bool = False
     attempts: dict[int, tuple[Status, Reason | None]] = field(default_factory=dict)
 
@@ -215,10 +224,12 @@ class StatusMachine(RuleBasedStateMachine):
         status, reason, retry_in = ending
         outcome = Outcome(identifier, number, status, "p", 1.0, reason=reason, retry_in=retry_in)
         stands = self.run(self.store.record(outcome))
-        if number == model.attempt and model.status is Status.SENDING:
-            model.status, model.waits = status, retry_in is not None
+        if number == model.attempt and (model.status is Status.SENDING or model.told):
             model.failures += status is not Status.SENT
             model.attempts[number] = (status, reason)
+            if not model.told:  # else the receipt's word stands
+                model.status, model.waits = status, retry_in is not None
+            model.told = False
         assert stands is (model.attempts.get(number) == (status, reason))
 
     @rule(identifier=ids, late=st.booleans())
@@ -234,6 +245,24 @@ class StatusMachine(RuleBasedStateMachine):
             if model.status is Status.SENDING:
                 model.doubt()
             model.status, model.waits = Status.FAILED, False
+
+    # -- the provider ----------------------------------------------------------------------------
+
+    @rule(identifier=ids, fact=st.sampled_from(list(TOLD)), back=st.integers(0, 1))
+    def receipt(self, identifier: str, fact: Fact, back: int) -> None:
+        """A receipt comes, for this attempt or the one before, at any time.
+
+        Which of several decides is told elsewhere; here it moves the row as its answer says.
+        """
+        model = self.models[identifier]
+        key, number = uuid.uuid4().hex, max(model.attempt - back, 1)
+        receipt = Receipt(key, "p", identifier, number, fact, datetime.now(UTC))
+        [result] = self.run(self.store.note_receipts([receipt]))
+        if result is ReceiptResult.MOVED:
+            model.told = model.told or model.status is Status.SENDING
+            model.status, model.waits = TOLD[fact], False
+            self.seen[identifier] = TOLD[fact]
+        assert self.run(self.store.note_receipts([receipt])) == [ReceiptResult.DUPLICATE]
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -308,7 +337,7 @@ def _intake(status: Status, on_doubt: OnDoubt) -> Intake:
 
 TestStatuses = StatusMachine.TestCase
 TestStatuses.settings = settings(
-    max_examples=80,
+    max_examples=60,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -1,4 +1,4 @@
-"""`python -m clarion_gateway` serves; `python -m clarion_gateway keys new NAME` makes a key."""
+"""`python -m clarion_gateway` serves; `keys new NAME` and `republish` are said by `--help`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from clarion.errors import ClarionError
 from clarion.runner import listen, serving, spare_the_collector, stop_signal
 from clarion.settings import load, secrets_folder, secrets_of
 from clarion.store import open_store
+from clarion.store.retention import retention_of, sweeping
 from clarion.templates import TemplateRepository
 from clarion_gateway import server
 from clarion_gateway.app import create_app
@@ -33,6 +34,7 @@ from clarion_gateway.probes import HttpProbe
 from clarion_gateway.providers.sendgrid import SendGridEvents
 from clarion_gateway.providers.twilio import TwilioCallbacks
 from clarion_gateway.rate import RateLimit
+from clarion_gateway.recovery import republish
 from clarion_gateway.rotation import Rotation
 from clarion_gateway.settings import GatewaySettings
 
@@ -43,6 +45,8 @@ def main() -> None:
     try:
         if arguments.command == "keys":
             _new_key(arguments.name, arguments.scopes)
+        elif arguments.command == "republish":
+            _republish()
         else:
             _run()
     except ClarionError as error:
@@ -62,7 +66,27 @@ def _parser() -> argparse.ArgumentParser:
         default=describe(DEFAULT_SCOPES),
         help=f"what it is for: {'+'.join(SCOPES)}, or some of them (default: %(default)s)",
     )
+    commands.add_parser(
+        "republish", help="publish everything unfinished again, after the broker lost its queues"
+    )
     return parser
+
+
+def _republish() -> None:
+    settings = load(GatewaySettings)
+    logs.configure("gateway", settings.log_level, secrets=secrets_of(settings))
+    print(f"published {uvloop.run(_published_again(settings))} unfinished notifications again")
+
+
+async def _published_again(settings: GatewaySettings) -> int:
+    store = open_store(settings.database_url.get_secret_value())
+    broker = open_broker(settings.broker_url.get_secret_value())
+    try:
+        await broker.connect()
+        return await republish(store, broker)
+    finally:
+        await broker.close()
+        await store.close()
 
 
 def _new_key(name: str, scopes: str) -> None:
@@ -110,7 +134,8 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             twilio_callbacks=_twilio_callbacks(settings),
         )
         spare_the_collector()
-        async with rotation.running(), serving(server.config(app), listener):
+        sweep = sweeping(store, retention_of(settings))
+        async with rotation.running(), sweep, serving(server.config(app), listener):
             logger.bind(host=settings.host, port=listener.getsockname()[1]).info("serving")
             await stop.wait()
             logger.info("stopping")

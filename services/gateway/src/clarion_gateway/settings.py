@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 
 from clarion.notification import Channel
-from clarion.settings import CommonSettings
+from clarion.settings import CommonSettings, RetentionSettings
 from clarion_gateway.providers.sandbox import public_key
 
 
-class GatewaySettings(CommonSettings):
+class GatewaySettings(CommonSettings, RetentionSettings):
     """What the gateway needs beyond the common settings."""
 
     port: int = Field(3001, ge=0, le=65535)

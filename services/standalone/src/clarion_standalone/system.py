@@ -30,13 +30,13 @@ from clarion_gateway.auth import ApiKeys, parse_keys, require_keys
 from clarion_gateway.providers.sandbox import public_key
 from clarion_gateway.providers.sendgrid import SendGridEvents
 from clarion_gateway.providers.twilio import TwilioCallbacks
+from clarion_gateway.recovery import republish
 from clarion_gateway.server import config as gateway_config
 from clarion_push import content as push_content
 from clarion_push.providers import open_provider as open_push
 from clarion_sandbox.app import create_app as create_sandbox
 from clarion_sandbox.server import config as sandbox_config
 from clarion_standalone.probe import LocalProbe
-from clarion_standalone.recovery import republish
 from clarion_standalone.settings import StandaloneSettings
 from clarion_whatsapp import content as whatsapp_content
 from clarion_whatsapp.providers import open_provider as open_whatsapp

@@ -1,16 +1,20 @@
-"""`python -m clarion.store migrate`: bring the schema of DATABASE_URL up to date."""
+"""`python -m clarion.store migrate` brings the schema of DATABASE_URL up to date; `prune` deletes
+what was finished more than RETENTION_DAYS ago, as the gateway does by itself."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clarion.errors import SettingsError, StoreError
-from clarion.settings import load
+from clarion.settings import RetentionSettings, load
+from clarion.store import open_store
 from clarion.store.migrate import migrate
+from clarion.store.retention import retention_of, sweep
 
 
 class MigrateSettings(BaseSettings):
@@ -26,18 +30,40 @@ class MigrateSettings(BaseSettings):
     )
 
 
+class PruneSettings(MigrateSettings, RetentionSettings):
+    """Which database to prune, and what to keep."""
+
+
 def main(arguments: list[str]) -> int:
-    """Return the exit code: 0 once the schema is current, 1 with one line that says why not."""
+    """Return the exit code: 0 once it is done, 1 with one line that says why not."""
     parser = argparse.ArgumentParser(prog="python -m clarion.store", description=__doc__)
-    parser.add_argument("command", choices=["migrate"])
-    parser.parse_args(arguments)
+    parser.add_argument("command", choices=["migrate", "prune"])
+    command = parser.parse_args(arguments).command
     try:
-        migrate(load(MigrateSettings).database_url.get_secret_value())
+        done = _migrate() if command == "migrate" else asyncio.run(_prune())
     except (SettingsError, StoreError) as error:
-        print(f"cannot migrate: {error}", file=sys.stderr)
+        print(f"cannot {command}: {error}", file=sys.stderr)
         return 1
-    print("the database's schema is up to date")
+    print(done)
     return 0
+
+
+def _migrate() -> str:
+    migrate(load(MigrateSettings).database_url.get_secret_value())
+    return "the database's schema is up to date"
+
+
+async def _prune() -> str:
+    settings = load(PruneSettings)
+    keep = retention_of(settings)
+    if keep is None:
+        raise SettingsError("RETENTION_DAYS: 0 keeps everything; set how many days to keep")
+    store = open_store(settings.database_url.get_secret_value())
+    try:
+        deleted = await sweep(store, keep)
+    finally:
+        await store.close()
+    return f"deleted {deleted} notifications"
 
 
 if __name__ == "__main__":

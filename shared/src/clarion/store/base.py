@@ -181,6 +181,23 @@ class Page:
     cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many seconds a notification is kept after it is finished; `dead` is for a dead letter
+    that nobody has replayed or discarded."""
+
+    finished: float
+    dead: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many notifications a page lost; `next` continues after it, None at the end."""
+
+    notifications: int
+    next: str | None
+
+
 class Store(ABC):
     """Keeps every notification and its history; any method may raise `StoreUnavailable`."""
 
@@ -255,6 +272,11 @@ class Store(ABC):
     @abstractmethod
     async def unpublished(self) -> int:
         """Return how many accepted notifications wait for the publisher (counted up to 10,000)."""
+
+    @abstractmethod
+    async def prune(self, start: str, keep: Retention, limit: int) -> Pruned:
+        """Delete, with its history, what is finished and old of the `limit` notifications that
+        come after the id `start`; what is not finished stays, however old."""
 
     @abstractmethod
     async def ping(self) -> None:

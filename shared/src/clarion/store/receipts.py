@@ -207,8 +207,11 @@ def _move(dialect: str) -> Update:
             provider_message_id=func.coalesce(_n.provider_message_id, told.c.provider_message_id),
             provider_code=told.c.code,
             provider_text=told.c.text,
-            # its worker may still come to record the attempt: by this it finds its row
-            lease_until=case((_n.status == Status.SENDING, _n.lease_until), else_=None),
+            # its worker may still come to record the attempt, however many receipts were faster: by
+            # this it finds its row; what waited for another attempt waits no more
+            lease_until=case(
+                (_n.status.in_([Status.RETRYING, Status.IN_DOUBT]), None), else_=_n.lease_until
+            ),
             # what was settled is nobody's to look after, and nobody's to send again
             dead_at=None,
             updated_at=clock(),

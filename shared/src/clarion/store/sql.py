@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from clarion.errors import ClarionError, RowRefused
 from clarion.notification import Lane, Notification, Reason
 from clarion.receipt import Receipt
-from clarion.store import cancelling, listing, publishing
+from clarion.store import cancelling, listing, pruning, publishing
 from clarion.store.base import (
     Accepted,
     Claim,
@@ -22,8 +22,10 @@ from clarion.store.base import (
     NotificationHistory,
     Outcome,
     Page,
+    Pruned,
     Query,
     ReceiptResult,
+    Retention,
     Store,
 )
 from clarion.store.batcher import Batcher
@@ -141,6 +143,11 @@ class SqlStore(Store):
         """See `Store`."""
         async with self._database.read() as connection:
             return await publishing.unpublished(connection)
+
+    async def prune(self, start: str, keep: Retention, limit: int) -> Pruned:
+        """See `Store`."""
+        async with self._database.write() as connection:
+            return await pruning.prune(connection, self._database.dialect, start, keep, limit)
 
     async def ping(self) -> None:
         """See `Store`."""

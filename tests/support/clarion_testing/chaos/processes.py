@@ -54,6 +54,16 @@ class Service:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
+    def freeze(self) -> None:
+        """Let it do nothing at all, and know nothing of that, until `thaw`."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on where it was."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
     @property
     def spent(self) -> bool:
         """Whether every planned crash has happened."""

@@ -41,6 +41,7 @@ _WORKER = {
     "RETRY_CAP_MS": "1000",
     # faults pass: a notification killed and refused by turns must not run out of attempts
     "RETRY_ATTEMPTS": "50",
+    "CIRCUIT_SECONDS": "2",
     "DRAIN_SECONDS": "20",
 }
 
@@ -57,8 +58,9 @@ class Scenario:
         self.kills = 0
         self.row: Row | None = None
         self._folder = folder
+        self.broker_url = node.url
         self.broker_port: int | None = None
-        """Another way to the broker, through a proxy, for the services to take."""
+        """Another way to the broker, through a proxy, for every service to take."""
         self._started = time.monotonic()
         self._tally = folder / "duplicates"
         self._sandbox_port = free_port()
@@ -109,8 +111,12 @@ class Scenario:
         crashes: Sequence[Crash] = (),
         port: int | None = None,
         skew: float = 0.0,
+        broker_port: int | None = None,
     ) -> Service:
-        """Start one more worker of a channel; `skew` is how far its clock is ahead, in seconds."""
+        """Start one more worker of a channel.
+
+        `skew` is how far its clock is ahead, in seconds; `broker_port` is a proxy's.
+        """
         settings = {
             "PORT": str(port or free_port()),
             "SANDBOX_URL": self.sandbox,
@@ -118,7 +124,7 @@ class Scenario:
             "CHAOS_TALLY": str(self._tally),
             **_WORKER,
             **self._settings,
-            **self._servers(channel),
+            **self._servers(channel, broker_port),
             **({"CLOCK_SKEW": str(skew)} if skew else {}),
         }
         worker = await self._launch(f"clarion_{channel}", settings, crashes)
@@ -211,12 +217,12 @@ class Scenario:
 
     # -- parts -----------------------------------------------------------------------------------
 
-    def _servers(self, user: str) -> dict[str, str]:
-        broker = URL(self.node.url(user))
-        if self.broker_port is not None:
-            broker = broker.with_port(self.broker_port)
+    def _servers(self, user: str, broker_port: int | None = None) -> dict[str, str]:
+        broker = self.broker_url(user)
+        if port := broker_port or self.broker_port:
+            broker = str(URL(broker).with_port(port))
         return {
-            "BROKER_URL": str(broker),
+            "BROKER_URL": broker,
             "DATABASE_URL": self.database.url,
             "TEMPLATES_DIR": str(REPOSITORY / "shared" / "templates"),
         }

@@ -1,4 +1,4 @@
-"""What a memory broker forgot: everything unfinished is published again at the start."""
+"""What a broker lost: everything unfinished is published again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ PAGE = 500
 async def republish(store: Store, broker: Broker) -> int:
     """Publish what the store says a broker should hold; return how many.
 
-    A notification whose attempt was cut off waits for the end of its lease, as after any crash.
+    A message that the broker has after all is a duplicate, which the claim absorbs. A notification
+    whose attempt was cut off waits for the end of its lease, as after any crash. Raises
+    `BrokerUnavailable` and `StoreUnavailable`; to start again does no harm.
     """
     published, after = 0, ""
     while page := await store.unfinished(after, PAGE):
