@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -33,6 +34,9 @@ EXAMPLES = settings(
 )
 TEMPLATES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,63}", fullmatch=True)
 WORDS = st.text(max_size=300)
+DEADLINES = st.none() | st.integers(1_500_000_000, 4_000_000_000).map(
+    lambda seconds: datetime.fromtimestamp(seconds, UTC)
+)
 LINE = st.text(
     st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=200
 ).filter(str.strip)
@@ -77,7 +81,12 @@ class FixedToken(AccessToken):
 
 
 def notification(
-    channel: Channel, recipient: str, template: str, priority: Priority, payload: dict[str, Any]
+    channel: Channel,
+    recipient: str,
+    template: str,
+    priority: Priority,
+    payload: dict[str, Any],
+    expires_at: datetime | None = None,
 ) -> Notification:
     return Notification(
         notification_id=new_notification_id(),
@@ -88,6 +97,7 @@ def notification(
         recipient=recipient,
         payload=payload,
         priority=priority,
+        expires_at=expires_at,
     )
 
 
@@ -156,6 +166,7 @@ async def test_every_email_satisfies_sendgrids_contract(
         st.integers(1, 100).map(str), st.text(min_size=1, max_size=50).filter(str.strip)
     ),
     service=st.none() | st.from_regex(r"MG[0-9a-fA-F]{32}", fullmatch=True),
+    expires_at=DEADLINES,
 )
 async def test_every_whatsapp_message_satisfies_twilios_contract(
     message_schema: Draft202012Validator,
@@ -168,6 +179,7 @@ async def test_every_whatsapp_message_satisfies_twilios_contract(
     sid: str,
     variables: dict[str, str],
     service: str | None,
+    expires_at: datetime | None,
 ) -> None:
     twilio = Twilio(
         transport,
@@ -180,7 +192,7 @@ async def test_every_whatsapp_message_satisfies_twilios_contract(
         base_url=api.url,
     )
     content = json.dumps({"content_sid": sid, "content_variables": variables})
-    asked = notification(Channel.WHATSAPP, recipient, template, Priority.NORMAL, {})
+    asked = notification(Channel.WHATSAPP, recipient, template, Priority.NORMAL, {}, expires_at)
     rendered = {"content.json": content} | ({} if text is None else {"text": text})
 
     await twilio.send(compose_whatsapp(asked, rendered), Attempt(asked.notification_id, 1))
@@ -188,12 +200,16 @@ async def test_every_whatsapp_message_satisfies_twilios_contract(
     fields = parse_qs(api.requests[-1].body.decode(), keep_blank_values=True, strict_parsing=True)
     assert all(len(values) == 1 for values in fields.values())
     form = {name: values[0] for name, values in fields.items()}
-    assert_valid(message_schema, form)
+    # a form knows texts only
+    numbers = {name: int(form[name]) for name in ("ValidityPeriod",) if name in form}
+    assert_valid(message_schema, form | numbers)
     # what the contract leaves unsaid: one content, one sender, variables only with their template
     assert len(form.keys() & {"Body", "ContentSid"}) == 1
     assert len(form.keys() & {"From", "MessagingServiceSid"}) == 1
     assert "ContentSid" in form or "ContentVariables" not in form
     assert json.loads(form.get("ContentVariables", "{}")) in ({}, variables)
+    assert all(1 <= number <= 36_000 for number in numbers.values())
+    assert bool(numbers) is (expires_at is not None)
 
 
 @EXAMPLES
@@ -208,6 +224,7 @@ async def test_every_whatsapp_message_satisfies_twilios_contract(
     texts=parts("title", "body"),
     data=st.dictionaries(st.text(max_size=20), st.text(max_size=50), max_size=5),
     visible=st.booleans(),
+    expires_at=DEADLINES,
 )
 async def test_every_push_satisfies_fcms_contract(
     push_schema: Draft202012Validator,
@@ -219,9 +236,10 @@ async def test_every_push_satisfies_fcms_contract(
     texts: dict[str, str],
     data: dict[str, str],
     visible: bool,
+    expires_at: datetime | None,
 ) -> None:
     fcm = Fcm(transport, FixedToken(), "clarion", base_url=api.url)
-    asked = notification(Channel.PUSH, "x", template, priority, target)
+    asked = notification(Channel.PUSH, "x", template, priority, target, expires_at)
     rendered = (texts if visible else {}) | {"data.json": json.dumps(data)}
     try:
         message = compose_push(asked, rendered)

@@ -1,4 +1,4 @@
-"""Backup and restore, as docs/operations.md says: pg_dump, pg_restore, migrate, republish."""
+"""Backup and restore, as docs/operations.md says: pg_dump, pg_restore, migrate, requeue."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def test_what_was_unfinished_when_the_backup_was_made_is_sent_after_the_re
     await asyncio.to_thread(migrate, restored)
     said = await asyncio.to_thread(
         run,
-        *(sys.executable, "-m", "clarion_gateway", "republish"),
+        *(sys.executable, "-m", "clarion_gateway", "requeue"),
         DATABASE_URL=restored,
         BROKER_URL=rabbitmq.url("gateway"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -169,6 +170,14 @@ class Notification(BaseModel):
     def to_bytes(self) -> bytes:
         """Return the body of its message on the queue: JSON, UTF-8 (RFC 8259)."""
         return self.model_dump_json(exclude_none=True).encode()
+
+
+def seconds_left(expires_at: datetime) -> int:
+    """Return the whole seconds until a deadline, for a provider that takes one; at least 1.
+
+    What has less left, or none, is the store's to refuse at the claim.
+    """
+    return max(math.floor(expires_at.timestamp() - time.time()), 1)
 
 
 def new_notification_id() -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from clarion.brokers.base import Headers
 from clarion.brokers.memory import MemoryBroker
-from clarion.errors import BrokerUnavailable, Unroutable
+from clarion.errors import BrokerUnavailable, QueueFull, Unroutable
 from clarion.notification import Channel, Lane, Notification
 from clarion.runner import listen, serving
 from clarion.store import migrate, open_store
@@ -48,10 +48,16 @@ class TestBroker(MemoryBroker):
         self.published: list[Notification] = []
         self.down = False
         self.unbound: set[Lane] = set()
+        self.full: set[Lane] = set()
+        self.alarm: str | None = None
 
     @property
     def connected(self) -> bool:
         return super().connected and not self.down
+
+    @property
+    def blocked(self) -> str | None:
+        return self.alarm
 
     async def connect(self) -> None:
         if self.down:
@@ -63,6 +69,10 @@ class TestBroker(MemoryBroker):
             raise BrokerUnavailable("the test switched it off")
         if lane in self.unbound:
             raise Unroutable(f"no queue is bound for {lane.routing_key}")
+        if lane in self.full:
+            raise QueueFull(f"{lane.routing_key} is full")
+        if self.alarm:
+            raise BrokerUnavailable(f"blocked: {self.alarm}")
         await super().publish(lane, body, headers)
         self.published.append(Notification.model_validate_json(body))
 

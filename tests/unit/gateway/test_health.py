@@ -32,7 +32,7 @@ def checks(store: Health = "ok", broker: Health = "ok", publisher: Health = "ok"
     return Checks(
         broker=Check(status=broker),
         store=Check(status=store),
-        publisher=PublisherCheck(status=publisher, waiting=0, unroutable=[]),
+        publisher=PublisherCheck(status=publisher, waiting=0, unroutable=[], full=[]),
     )
 
 

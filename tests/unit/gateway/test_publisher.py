@@ -11,26 +11,26 @@ from clarion.brokers.base import Headers
 from clarion.brokers.memory import MemoryBroker
 from clarion.event import parse_event
 from clarion.notification import Channel, Lane, Priority, Status
+from clarion.store import open_store
 from clarion.store.base import Intake, Query, Store
 from clarion_gateway.publisher import Publisher
 
+EVENT: dict[str, Any] = {
+    "message_id": "m1",
+    "target_user_id": "u1",
+    "channel": "email",
+    "template_id": "welcome",
+    "payload": {"user_name": "Ann", "email": "ann@example.com"},
+}
 Until = Callable[..., Awaitable[None]]
 NORMAL_EMAIL = Lane(Channel.EMAIL, Priority.NORMAL)
 
 
-async def accept(store: Store, *names: str) -> list[str]:
+async def accept(store: Store, *names: str, priority: str = "normal") -> list[str]:
     """Store events as a gateway would that then crashed."""
     ids = []
     for name in names:
-        event = parse_event(
-            {
-                "message_id": name,
-                "target_user_id": "u1",
-                "channel": "email",
-                "template_id": "welcome",
-                "payload": {"user_name": "Ann", "email": "ann@example.com"},
-            }
-        )
+        event = parse_event(EVENT | {"message_id": name, "priority": priority})
         accepted = await store.accept(Intake("test", name, event.digest(), event.split()))
         ids += [item.notification_id for item in accepted]
     return ids
@@ -105,6 +105,79 @@ async def test_an_unroutable_lane_degrades_health_until_it_is_mended(
     gateway.broker.unbound.clear()
     await until(lambda: set(published(gateway.broker)) == {"stuck", "urgent"})
     assert gateway.publisher.state.unroutable == ()
+
+
+async def test_a_full_lane_waits_and_holds_no_other_back(gateway: Any, until: Until) -> None:
+    gateway.broker.full.add(NORMAL_EMAIL)
+    await gateway.send(message_id="stuck")
+    await until(lambda: bool(gateway.publisher.state.full))
+
+    await gateway.send(message_id="stuck too")
+    await gateway.send(message_id="urgent", priority="high")
+
+    await until(lambda: published(gateway.broker) == ["urgent"])
+    health = (await gateway.get("/health")).json
+    assert health["status"] == "degraded"
+    assert health["checks"]["publisher"]["full"] == ["notifications.email.normal"]
+    assert gateway.publisher.state.error is None
+    gateway.broker.full.clear()
+    await until(lambda: set(published(gateway.broker)) == {"stuck", "stuck too", "urgent"})
+    assert gateway.publisher.state.full == ()
+
+
+async def test_while_an_alarm_holds_publishers_back_nothing_is_accepted(
+    gateway: Any, until: Until
+) -> None:
+    gateway.broker.alarm = "low on disk"
+
+    one = await gateway.send(message_id="one")
+    batch = await gateway.post(
+        "/v1/notifications/batch", {"notifications": [EVENT | {"message_id": "two"}]}
+    )
+    health = (await gateway.get("/health")).json
+    gateway.broker.alarm = None
+    again = await gateway.send(message_id="one")
+
+    for refused in (one, batch):
+        assert refused.status == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        assert "low on disk" in refused.json["detail"]
+    assert health["status"] == "degraded"
+    assert "low on disk" in health["checks"]["publisher"]["detail"]
+    assert again.status == 202
+    await until(lambda: published(gateway.broker) == ["one"])
+
+
+async def test_an_alarm_that_comes_while_publishing_loses_nothing(
+    gateway: Any, until: Until
+) -> None:
+    gateway.broker.down = True
+    await gateway.send(message_id="accepted before")
+    gateway.broker.alarm = "low on disk"
+    gateway.broker.down = False
+    await until(lambda: "low on disk" in (gateway.publisher.state.error or ""))
+
+    gateway.broker.alarm = None
+
+    await until(lambda: published(gateway.broker) == ["accepted before"])
+
+
+async def test_a_backlog_is_taken_at_its_rate_high_priority_first(
+    database_url: str, broker: Any, until: Until
+) -> None:
+    store = open_store(database_url, grace=-1.0)
+    publisher = Publisher(store, broker, window=1, poll=0.1, rate=20.0, lease=30.0)
+    low = await accept(store, *(f"low{number}" for number in range(4)), priority="low")
+    high = await accept(store, "high", priority="high")
+
+    await publisher.start()
+    await until(lambda: len(broker.published) >= 2)
+    taken = [each.notification_id for each in broker.published[:2]]
+    await until(lambda: len(broker.published) == 5)
+    await publisher.stop()
+    await store.close()
+
+    assert taken == [*high, low[0]]
 
 
 async def test_what_does_not_fit_in_memory_waits_for_the_poll(

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -359,3 +360,35 @@ async def test_silence_is_ambiguous_and_not_retried(fault: str, api: Vendor, fcm
         await fcm.send(MESSAGE, ATTEMPT)
 
     assert len(api.requests) == 1
+
+
+async def test_a_deadline_travels_to_each_kind_of_device(api: Vendor, fcm: Fcm) -> None:
+    deadline = datetime.now(UTC) + timedelta(minutes=10)
+
+    await fcm.send(replace(MESSAGE, expires_at=deadline), ATTEMPT)
+
+    message = json.loads(api.requests[-1].body)["message"]
+    ttl = int(message["android"]["ttl"].removesuffix("s"))
+    assert 500 < ttl < 600
+    assert int(message["webpush"]["headers"]["TTL"]) in (ttl - 1, ttl)
+    assert message["apns"]["headers"]["apns-expiration"] == str(int(deadline.timestamp()))
+
+
+@pytest.mark.parametrize(
+    ("left", "ttl"), [(timedelta(days=300), 2_419_200), (timedelta(seconds=-5), 1)]
+)
+async def test_a_deadline_beyond_what_fcm_takes_is_the_nearest_that_it_does(
+    api: Vendor, fcm: Fcm, left: timedelta, ttl: int
+) -> None:
+    await fcm.send(replace(MESSAGE, expires_at=datetime.now(UTC) + left), ATTEMPT)
+
+    assert json.loads(api.requests[-1].body)["message"]["android"]["ttl"] == f"{ttl}s"
+
+
+async def test_without_a_deadline_fcms_own_holds(api: Vendor, fcm: Fcm) -> None:
+    await fcm.send(MESSAGE, ATTEMPT)
+
+    message = json.loads(api.requests[-1].body)["message"]
+    assert "ttl" not in message["android"]
+    assert "TTL" not in message["webpush"]["headers"]
+    assert "apns-expiration" not in message["apns"]["headers"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
 import pytest
@@ -307,3 +309,27 @@ async def test_what_twilio_would_refuse_is_never_sent(
         )
 
     assert api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("left", "least", "most"),
+    [
+        (timedelta(minutes=10), 500, 600),
+        (timedelta(days=300), 36_000, 36_000),
+        (timedelta(seconds=-5), 1, 1),
+    ],
+)
+async def test_a_deadline_is_twilios_validity_period(
+    api: Vendor, transport: HttpTransport, left: timedelta, least: int, most: int
+) -> None:
+    message = replace(TEXT, expires_at=datetime.now(UTC) + left)
+
+    await twilio(api, transport).send(message, ATTEMPT)
+
+    assert least <= int(form(api)["ValidityPeriod"]) <= most
+
+
+async def test_without_a_deadline_twilios_own_holds(api: Vendor, transport: HttpTransport) -> None:
+    await twilio(api, transport).send(TEXT, ATTEMPT)
+
+    assert "ValidityPeriod" not in form(api)

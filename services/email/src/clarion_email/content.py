@@ -19,6 +19,7 @@ _ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f<>,;]+@[^@\s\x00-\x1f\x7f<>,;]+")
 class EmailMessage:
     """One email to one recipient, with a text part, an HTML part or both.
 
+    An email knows no deadline: once it was handed over, `expires_at` is not the provider's to keep.
     `categories` are what the provider groups its statistics by: no more than 10, no personal data.
     """
 

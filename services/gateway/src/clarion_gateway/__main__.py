@@ -1,8 +1,9 @@
-"""`python -m clarion_gateway` serves; `keys new NAME` and `republish` are said by `--help`."""
+"""`python -m clarion_gateway` serves; `keys new NAME` makes a key; `requeue` publishes again."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
@@ -33,8 +34,9 @@ from clarion_gateway.auth import (
 from clarion_gateway.probes import HttpProbe
 from clarion_gateway.providers.sendgrid import SendGridEvents
 from clarion_gateway.providers.twilio import TwilioCallbacks
+from clarion_gateway.publisher import Publisher
 from clarion_gateway.rate import RateLimit
-from clarion_gateway.recovery import republish
+from clarion_gateway.requeue import republish
 from clarion_gateway.rotation import Rotation
 from clarion_gateway.settings import GatewaySettings
 
@@ -45,8 +47,8 @@ def main() -> None:
     try:
         if arguments.command == "keys":
             _new_key(arguments.name, arguments.scopes)
-        elif arguments.command == "republish":
-            _republish()
+        elif arguments.command == "requeue":
+            _requeue()
         else:
             _run()
     except ClarionError as error:
@@ -67,18 +69,20 @@ def _parser() -> argparse.ArgumentParser:
         help=f"what it is for: {'+'.join(SCOPES)}, or some of them (default: %(default)s)",
     )
     commands.add_parser(
-        "republish", help="publish everything unfinished again, after the broker lost its queues"
+        "requeue",
+        help="publish everything unfinished again, after RabbitMQ lost its messages",
     )
     return parser
 
 
-def _republish() -> None:
+def _requeue() -> None:
+    logs.configure("gateway")
     settings = load(GatewaySettings)
     logs.configure("gateway", settings.log_level, secrets=secrets_of(settings))
-    print(f"published {uvloop.run(_published_again(settings))} unfinished notifications again")
+    print(f"published {asyncio.run(_republish(settings))} unfinished notifications again")
 
 
-async def _published_again(settings: GatewaySettings) -> int:
+async def _republish(settings: GatewaySettings) -> int:
     store = open_store(settings.database_url.get_secret_value())
     broker = open_broker(settings.broker_url.get_secret_value())
     try:
@@ -132,6 +136,7 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             access_log=settings.access_log == "on",
             sendgrid_events=_sendgrid_events(settings),
             twilio_callbacks=_twilio_callbacks(settings),
+            publisher=Publisher(store, broker, rate=settings.backlog_rate),
         )
         spare_the_collector()
         sweep = sweeping(store, retention_of(settings))

@@ -28,6 +28,7 @@ from clarion_gateway.providers.sendgrid import SendGridEvents
 from clarion_gateway.providers.twilio import TwilioCallbacks
 from clarion_gateway.publisher import Publisher
 from clarion_gateway.rate import RateLimit
+from clarion_gateway.recorder import Recorder
 from clarion_gateway.template_routes import Templates
 from clarion_gateway.webhooks import Webhooks
 
@@ -70,22 +71,24 @@ def create_app(
         routes=routes(endpoints, keys, rate),
         middleware=[Middleware(Envelope, access_log=access_log)],
         exception_handlers=dict(HANDLERS),
-        lifespan=_lifespan(publisher, health),
+        lifespan=_lifespan(publisher, Recorder(store, broker), health),
     )
     app.router.redirect_slashes = False
     return app
 
 
 def _lifespan(
-    publisher: Publisher, health: Health
+    publisher: Publisher, recorder: Recorder, health: Health
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await publisher.start()
+        await recorder.start()
         try:
             yield
         finally:
             health.stopping = True
+            await recorder.stop()
             await publisher.stop()
 
     return lifespan

@@ -38,6 +38,7 @@ class PublisherCheck(BaseModel):
     status: HealthStatus
     waiting: int = Field(description="Accepted notifications in hand, not yet published.")
     unroutable: list[str] = Field(description="Lanes that the broker has no queue for.")
+    full: list[str] = Field(description="Lanes whose queue has no room.")
     detail: str | None = None
 
 
@@ -168,12 +169,14 @@ class Health:
 
     def _publisher_check(self) -> PublisherCheck:
         state = self._publisher.state
-        bad = state.error is not None or state.unroutable
+        why = f"RabbitMQ holds publishers back: {state.blocked}" if state.blocked else state.error
+        bad = why is not None or state.unroutable or state.full
         return PublisherCheck(
             status="degraded" if bad else "ok",
             waiting=state.waiting,
             unroutable=list(state.unroutable),
-            detail=state.error,
+            full=list(state.full),
+            detail=why,
         )
 
 

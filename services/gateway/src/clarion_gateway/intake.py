@@ -5,7 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from clarion.errors import FieldProblem, InvalidEvent, StoreUnavailable, TemplateNotFound
+from clarion.errors import (
+    BrokerUnavailable,
+    FieldProblem,
+    InvalidEvent,
+    StoreUnavailable,
+    TemplateNotFound,
+)
 from clarion.event import Event
 from clarion.metrics import ACCEPTED
 from clarion.notification import Channel, Notification, OnDoubt, Status
@@ -52,8 +58,12 @@ class Acceptor:
     ) -> list[Accepted]:
         """Return once the notifications are committed, or were before; then they are published.
 
-        Raises `InvalidEvent`, `MessageIdConflict`, `RowRefused` or `StoreUnavailable`.
+        Raises `InvalidEvent`, `MessageIdConflict`, `RowRefused`, `StoreUnavailable`, or
+        `BrokerUnavailable` while an alarm holds publishers back: what is full is not filled more.
         """
+        blocked = self._publisher.blocked
+        if blocked is not None:
+            raise BrokerUnavailable(f"RabbitMQ holds publishers back: {blocked}")
         try:
             async with asyncio.timeout(self._seconds):
                 await self._check_times(producer, event)

@@ -18,7 +18,7 @@ from clarion_gateway import models
 from clarion_gateway.endpoint import Endpoint, malformed, model_response, parse_body, parse_query
 from clarion_gateway.intake import Acceptor
 from clarion_gateway.limits import Limits, read_json
-from clarion_gateway.problems import Problem, problem_of, unprocessable
+from clarion_gateway.problems import RETRY_AFTER, Problem, problem_of, unprocessable
 from clarion_gateway.rate import RateLimit
 
 _BODY_REFUSALS = (400, 408, 413, 415, 422, 503)
@@ -55,7 +55,8 @@ class Notifications:
         )
         statuses = {result["status"] for result in results}
         if statuses == {503}:
-            raise StoreUnavailable("none of the batch could be stored")
+            detail = results[0]["problem"]["detail"]
+            raise Problem(503, f"none of the batch: {detail}", headers={"Retry-After": RETRY_AFTER})
         status = statuses.pop() if statuses <= {200} or statuses == {202} else 207
         return JSONResponse({"results": results}, status)
 

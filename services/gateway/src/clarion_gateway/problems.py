@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ExceptionHandler
 
 from clarion.errors import (
+    BrokerUnavailable,
     FieldProblem,
     InvalidEvent,
     MessageIdConflict,
@@ -111,6 +112,9 @@ def problem_of(error: Exception) -> Problem:
         case StoreUnavailable():
             detail = "the database is not available; nothing is known to be stored, try again"
             return Problem(503, detail, headers={"Retry-After": RETRY_AFTER})
+        case BrokerUnavailable():
+            detail = f"nothing was stored, try again: {error}"
+            return Problem(503, detail, headers={"Retry-After": RETRY_AFTER})
         case TemplateNotFound():
             return Problem(404, str(error))
         case TemplateInvalid():
@@ -142,6 +146,7 @@ _KNOWN = (
     MessageIdConflict,
     RowRefused,
     StoreUnavailable,
+    BrokerUnavailable,
     TemplateNotFound,
     TemplateInvalid,
     HTTPException,

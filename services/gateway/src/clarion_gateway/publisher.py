@@ -10,33 +10,37 @@ from dataclasses import dataclass
 from loguru import logger
 
 from clarion.brokers.base import Broker
-from clarion.errors import BrokerError, BrokerUnavailable, StoreUnavailable, Unroutable
+from clarion.errors import BrokerError, QueueFull, StoreUnavailable, Unroutable
 from clarion.metrics import PUBLISHED
 from clarion.notification import Lane, Notification
 from clarion.store.base import Store
+from clarion_gateway.closed_lanes import ClosedLanes
 
-TAKE = 1000
-"""How many notifications one look at the store takes."""
 BACKOFF_SECONDS = (0.1, 5.0)
 """The first and the longest pause while the broker takes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublisherState:
-    """How publishing goes: `error` is why the broker takes nothing, None while it does."""
+    """How publishing goes: `error` is why the broker takes nothing, None while it does; `blocked`
+    names the alarm that holds publishers back; `unroutable` and `full` are lanes."""
 
     connected: bool
     error: str | None
+    blocked: str | None
     waiting: int
     unroutable: tuple[str, ...]
+    full: tuple[str, ...]
 
 
 class Publisher:
     """Publishes accepted notifications and marks them queued.
 
-    New ones are handed over in memory. Those that did not fit, and those that a crash or an outage
-    left behind, are taken from the store every `poll` seconds. `window` is how many confirms may
-    be outstanding; `lease` is how many seconds other publishers leave alone what this one took.
+    New ones are handed over in memory. Those that did not fit, those that a crash or an outage
+    left behind, and those whose time has come, are taken from the store every `poll` seconds: at
+    most `rate` a second, so that a backlog does not crowd out what comes in. `window` is how many
+    confirms may be outstanding; `lease` is how many seconds other publishers leave alone what this
+    one took.
     """
 
     def __init__(
@@ -47,12 +51,14 @@ class Publisher:
         capacity: int = 10_000,
         window: int = 64,
         poll: float = 1.0,
+        rate: float = 2000.0,
         lease: float = 30.0,
     ) -> None:
         self._store = store
         self._broker = broker
         self._window = window
         self._poll = poll
+        self._take = max(1, round(rate * poll))
         self._lease = lease
         self._waiting: asyncio.Queue[Notification] = asyncio.Queue(capacity)
         self._held: set[str] = set()
@@ -60,7 +66,7 @@ class Publisher:
         self._connected_once = False
         self._pause = 0.0
         self._resume_at = 0.0
-        self._unroutable: set[Lane] = set()
+        self._closed = ClosedLanes(time.monotonic)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -69,9 +75,16 @@ class Publisher:
         return PublisherState(
             connected=self._broker.connected,
             error=self._error,
+            blocked=self.blocked,
             waiting=self._waiting.qsize(),
-            unroutable=tuple(sorted(lane.routing_key for lane in self._unroutable)),
+            unroutable=self._closed.named(Unroutable),
+            full=self._closed.named(QueueFull),
         )
+
+    @property
+    def blocked(self) -> str | None:
+        """The alarm that makes the broker hold publishers back, None while there is none."""
+        return self._broker.blocked if self._broker.connected else None
 
     def offer(self, notification: Notification) -> None:
         """Publish a committed notification soon; where there is no room the poll brings it."""
@@ -101,8 +114,8 @@ class Publisher:
         while True:
             notification = await self._waiting.get()
             try:
-                # during an outage it is let go: the row is committed, and the poll brings it back
-                if self._error is None:
+                # what cannot go now is let go: the row is committed, and the poll brings it back
+                if self._error is None and _lane(notification) not in self._closed.now():
                     await self._publish(notification)
             except Exception:  # noqa: BLE001  one bad notification must not end this publisher
                 logger.bind(notification_id=notification.notification_id).exception(
@@ -113,14 +126,14 @@ class Publisher:
                 self._waiting.task_done()
 
     async def _publish(self, notification: Notification) -> None:
-        lane = Lane(notification.channel, notification.priority)
+        lane = _lane(notification)
         try:
             await self._broker.publish(lane, notification.to_bytes(), {})
-        except BrokerUnavailable as error:
-            self._broker_failed(error)
-            return
-        except Unroutable as error:
+        except (QueueFull, Unroutable) as error:
             self._lane_failed(lane, error)
+            return
+        except BrokerError as error:
+            self._broker_failed(error)
             return
         self._broker_worked(lane)
         try:
@@ -134,11 +147,11 @@ class Publisher:
     async def _follow_store(self) -> None:
         while True:
             try:
-                full = await self._ready() and await self._take_due()
+                if await self._ready():
+                    await self._take_due()
             except Exception:  # noqa: BLE001  without this task nothing left behind would be sent
                 logger.exception("taking due notifications failed unexpectedly")
-                full = False
-            await asyncio.sleep(0 if full else self._next_look())
+            await asyncio.sleep(self._next_look())
 
     def _next_look(self) -> float:
         if self._error is None:
@@ -170,20 +183,19 @@ class Publisher:
         logger.info("connected to the broker")
         return True
 
-    async def _take_due(self) -> bool:
-        """Hold what is due in the store; True when there may be more at once."""
-        room = min(self._waiting.maxsize - self._waiting.qsize(), TAKE)
-        if room < min(TAKE, self._waiting.maxsize):
-            return False
+    async def _take_due(self) -> None:
+        """Hold what is due in the store, if there is room for a look's worth."""
+        room = min(self._take, self._waiting.maxsize)
+        if self._waiting.maxsize - self._waiting.qsize() < room:
+            return
         try:
-            due = await self._store.take_due(room, self._lease)
+            due = await self._store.take_due(room, self._lease, without=self._closed.now())
         except StoreUnavailable as error:
             logger.bind(error=str(error)).warning("the store gives no due notifications")
-            return False
+            return
         for notification in due:
             if notification.notification_id not in self._held and not self._waiting.full():
                 self._hold(notification)
-        return len(due) == room and self._error is None
 
     def _broker_failed(self, error: BrokerError) -> None:
         if self._error is None:
@@ -200,12 +212,15 @@ class Publisher:
 
     def _broker_worked(self, lane: Lane) -> None:
         self._pause = 0.0
-        self._unroutable.discard(lane)
+        self._closed.open(lane)
         PUBLISHED.labels(lane.routing_key).inc()
 
-    def _lane_failed(self, lane: Lane, error: Unroutable) -> None:
-        if lane not in self._unroutable:
-            self._unroutable.add(lane)
+    def _lane_failed(self, lane: Lane, error: QueueFull | Unroutable) -> None:
+        if self._closed.close(lane, error):
             logger.bind(lane=lane.routing_key, error=str(error)).error(
-                "the broker has no queue for this lane; its notifications stay in the store"
+                "this lane takes no notifications; they stay in the store"
             )
+
+
+def _lane(notification: Notification) -> Lane:
+    return Lane(notification.channel, notification.priority)

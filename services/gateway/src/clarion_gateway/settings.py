@@ -49,6 +49,11 @@ class GatewaySettings(CommonSettings, RetentionSettings):
         min_length=16,
         description="in development, what the sandbox signs its receipts with, in place of both",
     )
+    backlog_rate: float = Field(
+        2000.0,
+        gt=0,
+        description="notifications a second that this process publishes of a backlog",
+    )
     workers: str = Field(
         "email=http://email:3002,whatsapp=http://whatsapp:3002,push=http://push:3002",
         description="where each channel's workers answer /health; every address of a name is asked",

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from clarion.errors import BadMessage, BadRecipient
@@ -28,7 +29,8 @@ _RESERVED_KEY = re.compile(r"from|message_type|google\..*|gcm\.notification\..*"
 class PushMessage:
     """One push to a device's token, a topic or a condition over topics.
 
-    Without title and body it is a data message: the app gets it, the user sees nothing.
+    Without title and body it is a data message: the app gets it, the user sees nothing. After
+    `expires_at` no device is to get it any more.
     """
 
     kind: Literal["token", "topic", "condition"]
@@ -37,6 +39,7 @@ class PushMessage:
     body: str
     data: Mapping[str, str]
     priority: Priority
+    expires_at: datetime | None = None
 
 
 def compose(notification: Notification, parts: Mapping[str, str]) -> PushMessage:
@@ -50,7 +53,9 @@ def compose(notification: Notification, parts: Mapping[str, str]) -> PushMessage
     if not title and not body and not data:
         raise BadMessage("the push has neither title, body nor data", code="empty")
     _check_encodable(target, title, body, *data.keys(), *data.values())
-    return PushMessage(kind, target, title, body, data, notification.priority)
+    return PushMessage(
+        kind, target, title, body, data, notification.priority, notification.expires_at
+    )
 
 
 def _target(notification: Notification) -> tuple[Literal["token", "topic", "condition"], str]:

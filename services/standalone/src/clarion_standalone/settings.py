@@ -24,9 +24,14 @@ class StandaloneSettings(CommonSettings):
     auth: Literal["keys", "off"] = "keys"
 
     @property
-    def store_url(self) -> str:
+    def database_file(self) -> Path:
         """Where the notifications are kept, across restarts."""
-        return f"sqlite:///{quote(str(self.data_dir.absolute() / 'clarion.db'))}"
+        return self.data_dir.absolute() / "clarion.db"
+
+    @property
+    def store_url(self) -> str:
+        """The same as an address."""
+        return f"sqlite:///{quote(str(self.database_file))}"
 
     def email(self, sandbox: str) -> EmailSettings:
         """Return the email worker's settings; whatever `.env` holds, it sends to the sandbox."""

@@ -30,7 +30,7 @@ from clarion_gateway.auth import ApiKeys, parse_keys, require_keys
 from clarion_gateway.providers.sandbox import public_key
 from clarion_gateway.providers.sendgrid import SendGridEvents
 from clarion_gateway.providers.twilio import TwilioCallbacks
-from clarion_gateway.recovery import republish
+from clarion_gateway.requeue import republish
 from clarion_gateway.server import config as gateway_config
 from clarion_push import content as push_content
 from clarion_push.providers import open_provider as open_push
@@ -94,6 +94,9 @@ async def _stop(workers: list[Worker[Any]]) -> None:
 async def _prepare_data(settings: StandaloneSettings) -> None:
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
+        # aiosqlite's thread may still be telling of a file that cannot be opened when all is over
+        with settings.database_file.open("ab"):
+            pass
         await asyncio.to_thread(migrate, settings.store_url)
     except (OSError, StoreUnavailable) as error:
         told = error.strerror if isinstance(error, OSError) else error

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from clarion.errors import BadMessage, BadRecipient
@@ -41,6 +42,7 @@ class WhatsAppMessage:
     to: str
     text: str | None
     content: Content | None
+    expires_at: datetime | None = None
 
     def choose(self, preferred: Form) -> str | Content:
         """Return the form to send: the preferred one, or the only one.
@@ -65,6 +67,7 @@ def compose(notification: Notification, parts: Mapping[str, str]) -> WhatsAppMes
         to=notification.recipient,
         text=parts.get("text"),
         content=None if content is None else _content(content),
+        expires_at=notification.expires_at,
     )
     if message.text is None and message.content is None:
         raise BadMessage("the message has neither text nor content", code="empty")

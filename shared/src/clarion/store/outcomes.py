@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, Update, and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from clarion.notification import TRANSITIONS, Reason, Status, sources
+from clarion.notification import TRANSITIONS, OnDoubt, Reason, Status, sources
 from clarion.store.base import Outcome
 from clarion.store.claims import crashed_attempt, lease_is_over, remember_claim
 from clarion.store.clock import after, clock
@@ -218,7 +218,12 @@ def _give_up(dialect: str) -> Update:
             updated_at=clock(),
             dead_at=clock(),
         )
-        .where(_n.id == given_up.c.id, or_(_n.status.in_(idle), lease_is_over()))
+        .where(
+            _n.id == given_up.c.id,
+            or_(_n.status.in_(idle), lease_is_over()),
+            # what is held in doubt may have been sent: a receipt or an operator says
+            or_(_n.status != Status.IN_DOUBT, _n.on_doubt != OnDoubt.HOLD),
+        )
         .returning(
             _n.id,
             _n.attempt,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from pyfcm.baseapi import BaseAPI
 
 from clarion.errors import BadMessage, SendError
-from clarion.notification import Priority
+from clarion.notification import Priority, seconds_left
 from clarion.provider import (
     INVALID_RECIPIENT,
     Attempt,
@@ -27,6 +28,9 @@ from clarion_push.providers.fcm_errors import MEANINGS
 from clarion_push.providers.fcm_token import AccessToken
 
 MAX_BYTES = {"token": 4096, "topic": 2048, "condition": 2048}
+
+MAX_TTL = 28 * 24 * 3600
+"""The seconds for which FCM keeps a push at most, and by default."""
 
 _TARGET_FIELD = {"token": "fcm_token", "topic": "topic_name", "condition": "topic_condition"}
 _BAD_TOKEN = re.compile(r"registration token is not a valid", re.IGNORECASE)
@@ -80,12 +84,7 @@ class Fcm:
             data_payload=data,
             android_config=_android(message, attempt, visible=visible),
             apns_config=_apns(message, attempt, visible=visible),
-            webpush_config={
-                "headers": {
-                    "Topic": web_topic(attempt.notification_id),
-                    "Urgency": str(message.priority),
-                }
-            },
+            webpush_config=_webpush(message, attempt),
         )
         _check_size(message, data)
         return payload
@@ -95,11 +94,15 @@ def _android(message: PushMessage, attempt: Attempt, *, visible: bool) -> dict[s
     android: dict[str, Any] = {"priority": "HIGH" if _urgent(message) else "NORMAL"}
     if visible:
         android["notification"] = {"tag": attempt.notification_id}
+    if message.expires_at is not None:
+        android["ttl"] = f"{_ttl(message.expires_at)}s"
     return android
 
 
 def _apns(message: PushMessage, attempt: Attempt, *, visible: bool) -> dict[str, Any]:
     headers = {"apns-collapse-id": attempt.notification_id}
+    if message.expires_at is not None:
+        headers["apns-expiration"] = str(int(message.expires_at.timestamp()))
     if visible:
         return {"headers": {**headers, "apns-priority": "10" if _urgent(message) else "5"}}
     # Apple refuses a background push of priority 10
@@ -107,6 +110,17 @@ def _apns(message: PushMessage, attempt: Attempt, *, visible: bool) -> dict[str,
         "headers": {**headers, "apns-priority": "5", "apns-push-type": "background"},
         "payload": {"aps": {"content-available": 1}},
     }
+
+
+def _webpush(message: PushMessage, attempt: Attempt) -> dict[str, Any]:
+    headers = {"Topic": web_topic(attempt.notification_id), "Urgency": str(message.priority)}
+    if message.expires_at is not None:
+        headers["TTL"] = str(_ttl(message.expires_at))
+    return {"headers": headers}
+
+
+def _ttl(expires_at: datetime) -> int:
+    return min(seconds_left(expires_at), MAX_TTL)
 
 
 def _urgent(message: PushMessage) -> bool:

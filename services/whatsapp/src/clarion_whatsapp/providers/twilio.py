@@ -11,6 +11,7 @@ from twilio.base.version import Version
 from twilio.http.response import Response
 
 from clarion.errors import SendError
+from clarion.notification import seconds_left
 from clarion.provider import (
     Attempt,
     HttpTransport,
@@ -23,6 +24,9 @@ from clarion.provider import (
 )
 from clarion.vendors.twilio_errors import MEANINGS
 from clarion_whatsapp.content import Content, Form, WhatsAppMessage
+
+MAX_VALIDITY = 36_000
+"""The seconds for which Twilio tries to pass a message on at most, and by default."""
 
 
 class Twilio:
@@ -83,6 +87,8 @@ class Twilio:
                 form["ContentVariables"] = json.dumps(dict(chosen.variables))
         else:
             form["Body"] = chosen
+        if message.expires_at is not None:
+            form["ValidityPeriod"] = str(min(seconds_left(message.expires_at), MAX_VALIDITY))
         if self._callback:
             # Twilio signs the whole URL, query and all, so that nobody can change these
             query = urlencode({"nid": attempt.notification_id, "att": attempt.number})

@@ -1,4 +1,7 @@
-"""What a broker lost: everything unfinished is published again."""
+"""What a broker lost: everything unfinished is published again, on an operator's word.
+
+A memory broker forgets at every stop; RabbitMQ when it lost its disk.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,7 @@ PAGE = 500
 async def republish(store: Store, broker: Broker) -> int:
     """Publish what the store says a broker should hold; return how many.
 
-    A message that the broker has after all is a duplicate, which the claim absorbs. A notification
-    whose attempt was cut off waits for the end of its lease, as after any crash. Raises
-    `BrokerUnavailable` and `StoreUnavailable`; to start again does no harm.
+    A notification whose attempt was cut off waits for the end of its lease, as after any crash.
     """
     published, after = 0, ""
     while page := await store.unfinished(after, PAGE):
