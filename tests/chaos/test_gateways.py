@@ -15,7 +15,7 @@ STEPS = [
 
 
 async def test_gateways_killed_at_every_step_in_turn(scenario: Scenario) -> None:
-    await scenario.start(gateways=[STEPS, STEPS])
+    await scenario.start(gateways=[STEPS[::2], STEPS[1::2]])
 
     await scenario.send()
 

@@ -32,7 +32,10 @@ STEPS = [
 
 
 async def test_workers_killed_at_every_step_in_turn(scenario: Scenario) -> None:
-    await scenario.start(workers=[Crash(step.at, min(step.every, 40)) for step in STEPS])
+    # the workers of all channels run the same code: each dies at a third of the steps
+    await scenario.start(
+        crashes={channel: STEPS[number::3] for number, channel in enumerate(Channel)}
+    )
 
     await scenario.send()
 
@@ -42,7 +45,7 @@ async def test_workers_killed_at_every_step_in_turn(scenario: Scenario) -> None:
 @pytest.mark.chaos
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.at)
 async def test_workers_killed_at(scenario: Scenario, step: Crash) -> None:
-    await scenario.start(workers=[step] * 5)
+    await scenario.start(crashes=dict.fromkeys(Channel, [step] * 3))
 
     await scenario.send()
 
@@ -99,7 +102,8 @@ async def test_workers_frozen_and_cut_off_for_longer_than_their_leases(scenario:
 
 @pytest.mark.chaos
 async def test_workers_whose_clocks_are_30_s_apart_from_the_database(scenario: Scenario) -> None:
-    await scenario.start(workers=[Crash("record:before", 60)] * 3, CLOCK_SKEW="30")
+    early = [Crash("record:before", 60)] * 3
+    await scenario.start(crashes=dict.fromkeys(Channel, early), CLOCK_SKEW="30")
     for channel in Channel:
         await scenario.add_worker(channel, crashes=[Crash("claim:after", 60)] * 3, skew=-30)
 

@@ -77,22 +77,22 @@ class Scenario:
         *,
         faults: Iterable[Mapping[str, Any]] = FAULTS,
         gateways: Sequence[Sequence[Crash]] = ((),),
-        workers: Sequence[Crash] = (),
+        crashes: Mapping[Channel, Sequence[Crash]] | None = None,
         **settings: str,
     ) -> None:
         """Start the sandbox, a gateway for each plan of crashes, and a worker per channel.
 
-        `settings` are the workers', in place of those of `_WORKER`.
+        `crashes` are the workers' plans, `settings` their settings in place of those of `_WORKER`.
         """
         self._settings = settings
         await self._launch("clarion_sandbox", {"PORT": str(self._sandbox_port)})
         ports = {channel: free_port() for channel in Channel}
         probes = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in ports.items())
-        for crashes in gateways:
+        for plan in gateways:
             port = free_port()
             self._gateways.append(f"http://127.0.0.1:{port}")
             own = {"PORT": str(port), "WORKERS": probes} | self._servers("gateway")
-            await self._launch("clarion_gateway", own, crashes)
+            await self._launch("clarion_gateway", own, plan)
         await self._answers(self.sandbox + "/health")
         async with (
             aiohttp.ClientSession() as session,
@@ -100,7 +100,7 @@ class Scenario:
         ):
             assert response.status == 200, await response.text()
         for channel, port in ports.items():
-            await self.add_worker(channel, crashes=workers, port=port)
+            await self.add_worker(channel, crashes=(crashes or {}).get(channel, ()), port=port)
         for gateway in self._gateways:
             await self._answers(f"{gateway}/health/live")
 
