@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Channel(StrEnum):
@@ -166,6 +166,8 @@ class Notification(BaseModel):
     expires_at: datetime | None = None
     on_doubt: OnDoubt | None = None
     """None until it is stored: then its template's word, or the default."""
+    replay_no: int = Field(0, ge=0, lt=2**31)
+    """How often an operator has had it sent again; a message of an earlier run is out of date."""
 
     def to_bytes(self) -> bytes:
         """Return the body of its message on the queue: JSON, UTF-8 (RFC 8259)."""

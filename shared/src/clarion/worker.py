@@ -219,18 +219,22 @@ class Worker(Generic[MessageT]):
             raise _GivenUp(Reason(error.reason), str(error)) from error
 
     async def _claim(self, notification: Notification) -> Claim:
-        claim = await self._ask_claim(notification.notification_id)
+        claim = await self._ask_claim(notification)
         if claim.verdict is not Verdict.UNKNOWN:
             return claim
         # the database was restored to a time before this notification: it is still to be sent
         identifier = notification.notification_id
         await self._adopt(notification, f"broker/{identifier}", identifier)
-        return await self._ask_claim(identifier)
+        return await self._ask_claim(notification)
 
-    async def _ask_claim(self, notification_id: str) -> Claim:
+    async def _ask_claim(self, notification: Notification) -> Claim:
         return await self._patiently(
             lambda: self._store.claim(
-                notification_id, worker=self.name, lease=self._lease, grace=self._doubts.grace
+                notification.notification_id,
+                worker=self.name,
+                lease=self._lease,
+                grace=self._doubts.grace,
+                replay_no=notification.replay_no,
             )
         )
 
@@ -297,7 +301,9 @@ class Worker(Generic[MessageT]):
     async def _give_up(self, notification: Notification, error: _GivenUp) -> Settlement:
         identifier = notification.notification_id
         given_up = await self._patiently(
-            lambda: self._store.give_up(identifier, error.reason, error.text)
+            lambda: self._store.give_up(
+                identifier, error.reason, error.text, replay_no=notification.replay_no
+            )
         )
         if not given_up:  # its row is missing, finished, or in the hands of another attempt
             claim = await self._claim(notification)

@@ -11,12 +11,15 @@ from clarion.receipt import Fact
 from clarion.store.base import ReceiptResult, Store
 from clarion_testing.postgres import Postgres
 from clarion_testing.store_contract import Address, StoreContract, brought_to
+from clarion_testing.store_letters import DeadLetterContract
 from clarion_testing.store_receipts import ReceiptContract, receipt
 from clarion_testing.store_retention import RetentionContract
 from clarion_testing.store_waiting import WaitingContract
 
 
-class TestPostgresqlStore(StoreContract, WaitingContract, ReceiptContract, RetentionContract):
+class TestPostgresqlStore(
+    StoreContract, WaitingContract, ReceiptContract, RetentionContract, DeadLetterContract
+):
     """PostgreSQL keeps the contract."""
 
     @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from clarion.errors import SettingsError, StoreUnavailable
 from clarion.store import migrate, open_store
 from clarion_testing.store_contract import Address, StoreContract, accepted, event
+from clarion_testing.store_letters import DeadLetterContract
 from clarion_testing.store_receipts import ReceiptContract
 from clarion_testing.store_retention import RetentionContract
 from clarion_testing.store_waiting import WaitingContract
@@ -29,7 +30,9 @@ def address(tmp_path: Path) -> Address:
     return Address(f"sqlite:///{path}", execute)
 
 
-class TestSqliteStore(StoreContract, WaitingContract, ReceiptContract, RetentionContract):
+class TestSqliteStore(
+    StoreContract, WaitingContract, ReceiptContract, RetentionContract, DeadLetterContract
+):
     """SQLite keeps the contract."""
 
 

@@ -78,20 +78,24 @@ class Recorder:
             log.error("a message that no one can read was given up by the broker")
             return
         identifier = notification.notification_id
-        while not await self._patiently(identifier, reason, text):
+        while not await self._patiently(notification, reason, text):
             history = await patiently(
                 lambda: self._store.get(identifier), StoreUnavailable, "reading the record"
             )
             if history is None or history.record.status in FINAL | {Status.IN_DOUBT}:
+                return
+            if history.record.replay_no > notification.replay_no:
                 return
             # the worker that it killed held it: its lease must end first
             await asyncio.sleep(LOOK_SECONDS)
         metrics.DEAD_LETTERS.labels(letter.channel, reason).inc()
         log.bind(notification_id=identifier).error("notification given up: {}", text)
 
-    async def _patiently(self, notification_id: str, reason: Reason, text: str) -> bool:
+    async def _patiently(self, notification: Notification, reason: Reason, text: str) -> bool:
         return await patiently(
-            lambda: self._store.give_up(notification_id, reason, text),
+            lambda: self._store.give_up(
+                notification.notification_id, reason, text, replay_no=notification.replay_no
+            ),
             StoreUnavailable,
             "recording a dead letter",
         )

@@ -230,12 +230,19 @@ class Store(ABC):
 
     @abstractmethod
     async def claim(
-        self, notification_id: str, *, worker: str, lease: float, grace: float = 0.0
+        self,
+        notification_id: str,
+        *,
+        worker: str,
+        lease: float,
+        grace: float = 0.0,
+        replay_no: int = 0,
     ) -> Claim:
         """Take the notification for one attempt, for `lease` seconds by the store's clock.
 
         An attempt that a worker died on is in doubt: for `grace` seconds a receipt may settle it,
-        and one that is held is never attempted again by itself.
+        and one that is held is never attempted again by itself. A message that was published
+        before a replay, which its lower `replay_no` tells, finds it `finished`.
         """
 
     @abstractmethod
@@ -243,8 +250,11 @@ class Store(ABC):
         """Write what became of an attempt; False when the claim had passed to another worker."""
 
     @abstractmethod
-    async def give_up(self, notification_id: str, reason: Reason, text: str) -> bool:
-        """Fail a notification that never reached a provider; False when it had moved on."""
+    async def give_up(
+        self, notification_id: str, reason: Reason, text: str, *, replay_no: int | None = None
+    ) -> bool:
+        """Fail a notification that never reached a provider; False when it had moved on, or was
+        replayed since the message with this `replay_no`."""
 
     @abstractmethod
     async def cancel(self, notification_id: str, by: str) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from clarion.notification import FINAL, OnDoubt, Reason, Status, sources
 from clarion.store.base import Claim, Verdict
 from clarion.store.clock import after, clock, now, seconds_between
-from clarion.store.incoming import DOUBLE, TEXT, firsts, in_order, incoming
+from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, in_order, incoming
 from clarion.store.schema import attempts, events, notifications
 
 _n = notifications.c
@@ -22,12 +22,14 @@ _n = notifications.c
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
     """Who wants to attempt which notification, and for how many seconds; `grace` is how many an
-    attempt stays in doubt before the next."""
+    attempt stays in doubt before the next. `replay_no` is what the message says: one from before
+    a replay is out of date."""
 
     notification_id: str
     worker: str
     lease: float
     grace: float = 0.0
+    replay_no: int = 0
 
 
 def lease_is_over() -> ColumnElement[bool]:
@@ -76,7 +78,7 @@ class ClaimWriter:
             {request.notification_id for index, request in enumerate(requests) if index not in won},
         )
         return [
-            won.get(index) or refused.get(request.notification_id, Claim(Verdict.UNKNOWN))
+            won.get(index) or _refusal(refused.get(request.notification_id), request)
             for index, request in enumerate(requests)
         ]
 
@@ -89,12 +91,14 @@ class ClaimWriter:
                 "worker": request.worker,
                 "lease": request.lease,
                 "grace": request.grace,
+                "replay_no": request.replay_no,
             }
             for request in requests
         ]
         taken = (await connection.execute(self._claim, in_order(rows, "id"))).all()
         crashed = [
-            crashed_attempt(row, row.attempt - (row.status == Status.SENDING), row.updated_at)
+            # it ended when the next began: two readings of the clock might be out of order
+            crashed_attempt(row, row.attempt - (row.status == Status.SENDING), row.claimed_at)
             for row in taken
             if row.previous == Status.SENDING
         ]
@@ -105,12 +109,12 @@ class ClaimWriter:
             await connection.execute(events.insert(), expired)
         return {row.id: _answer(row) for row in taken}
 
-    async def _explain(self, connection: AsyncConnection, ids: set[str]) -> dict[str, Claim]:
+    async def _explain(self, connection: AsyncConnection, ids: set[str]) -> dict[str, Any]:
         if not ids:
             return {}
         rows = [{"id": notification_id} for notification_id in ids]
         found = await connection.execute(self._refused, in_order(rows, "id"))
-        return {row.id: _refusal(row) for row in found}
+        return {row.id: row for row in found}
 
 
 def _answer(row: Any) -> Claim:
@@ -133,11 +137,15 @@ def _answer(row: Any) -> Claim:
     )
 
 
-def _refusal(row: Any) -> Claim:
+def _refusal(row: Any, request: ClaimRequest) -> Claim:
+    if row is None:
+        return Claim(Verdict.UNKNOWN)
     status = Status(row.status)
     held = status is Status.IN_DOUBT and row.on_doubt == OnDoubt.HOLD
     # a scheduled one comes by the publisher when it is due; this message is none of its own
     finished = held or status in FINAL or status is Status.SCHEDULED
+    # and after a replay another message is on its way, with what was mended
+    finished = finished or row.replay_no > request.replay_no
     return Claim(
         Verdict.FINISHED if finished else Verdict.LEASED,
         attempt=row.attempt,
@@ -158,7 +166,16 @@ def _deadline(row: Any) -> dict[str, Any]:
 
 
 def _claim(dialect: str) -> Update:
-    wanted = incoming(dialect, {"id": TEXT, "worker": TEXT, "lease": DOUBLE, "grace": DOUBLE})
+    wanted = incoming(
+        dialect,
+        {
+            "id": TEXT,
+            "worker": TEXT,
+            "lease": DOUBLE,
+            "grace": DOUBLE,
+            "replay_no": INTEGER,
+        },
+    )
     crashed = _n.status == Status.SENDING  # its lease is over, by the guard below
     held = and_(crashed, _n.on_doubt == OnDoubt.HOLD)
     late = _n.expires_at <= now()
@@ -190,6 +207,7 @@ def _claim(dialect: str) -> Update:
         )
         .where(
             _n.id == wanted.c.id,
+            _n.replay_no <= wanted.c.replay_no,
             _n.status.in_([*sources(Status.SENDING), Status.SENDING]),
             or_(_n.status != Status.IN_DOUBT, _n.on_doubt != OnDoubt.HOLD),
             # a running attempt's lease, or the wait that its outcome ordered
@@ -205,6 +223,7 @@ def _claim(dialect: str) -> Update:
             _n.previous,
             _n.previous_worker,
             _n.previous_claimed_at,
+            _n.claimed_at,
             _n.updated_at,
             seconds_between(clock(), _n.lease_until).label("lease_left"),
         )
@@ -219,5 +238,6 @@ def _refused(dialect: str) -> Select[Any]:
         _n.on_doubt,
         _n.attempt,
         _n.failures,
+        _n.replay_no,
         func.coalesce(seconds_between(clock(), _n.lease_until), 0.0).label("lease_left"),
     ).join_from(asked, notifications, _n.id == asked.c.id)

@@ -20,6 +20,7 @@ from clarion.store.tls import OPTIONS, tls
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
+Results = TypeVar("Results")
 
 DEADLINE = 4.0
 """Seconds for one transaction or query, the wait for a connection included. A row waits for at
@@ -89,7 +90,7 @@ class Database:
         bad row among 500 costs about nine transactions more.
         """
         try:
-            return list(await self._write_together(write, rows))
+            return list(await self.write_together(write, rows))
         except RowRefused as error:
             if len(rows) == 1:
                 return [error]
@@ -99,15 +100,13 @@ class Database:
             *await self.write_rows(write, rows[middle:]),
         ]
 
-    async def close(self) -> None:
-        """Close every connection."""
-        await self.engine.dispose()
+    async def write_together(
+        self, write: Callable[[AsyncConnection, list[Row]], Awaitable[Results]], rows: list[Row]
+    ) -> Results:
+        """Return what `write` makes of the rows, all in one transaction.
 
-    async def _write_together(
-        self,
-        write: Callable[[AsyncConnection, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
-        rows: list[Row],
-    ) -> Sequence[Result | ClarionError]:
+        One that loses against another transaction is tried again. Raises as `write` does.
+        """
         for _ in range(_TRIES - 1):
             try:
                 async with self.write() as connection:
@@ -116,6 +115,10 @@ class Database:
                 continue
         async with self.write() as connection:
             return await write(connection, rows)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
 
     @asynccontextmanager
     async def _bounded(self, deadline: float | None = None) -> AsyncIterator[None]:

@@ -40,14 +40,19 @@ _SKEW = timedelta(minutes=10)
 
 async def find(connection: AsyncConnection, query: Query, limit: int, cursor: str | None) -> Page:
     """Return one page; raise `ValueError` for a cursor that no page gave."""
-    if limit < 1:
-        raise ValueError("limit must be at least 1")
-    if cursor is not None and not _CURSOR.fullmatch(cursor):
-        raise ValueError("not a cursor of this listing")
+    check_cursor(limit, cursor)
     rows = (await connection.execute(page_of(query, limit + 1, cursor))).all()
     records = tuple(to_record(row) for row in rows[:limit])
     more = len(rows) > limit
     return Page(records, records[-1].notification.notification_id if more else None)
+
+
+def check_cursor(limit: int, cursor: str | None) -> None:
+    """Raise `ValueError` for a limit or a cursor that no page can have."""
+    if limit < 1:
+        raise ValueError("limit must be at least 1")
+    if cursor is not None and not _CURSOR.fullmatch(cursor):
+        raise ValueError("not a cursor of this listing")
 
 
 async def get(connection: AsyncConnection, notification_id: str) -> NotificationHistory | None:

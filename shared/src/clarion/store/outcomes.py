@@ -64,11 +64,13 @@ class OutcomeWriter:
 
 @dataclass(frozen=True, slots=True)
 class Surrender:
-    """A notification to give up without an attempt, and why."""
+    """A notification to give up without an attempt, and why; `replay_no` as in ClaimRequest, None
+    whichever it has."""
 
     notification_id: str
     reason: Reason
     text: str
+    replay_no: int | None = None
 
 
 class SurrenderWriter:
@@ -81,7 +83,11 @@ class SurrenderWriter:
         """Return for each whether it was given up; of two for one row, the first."""
         first = firsts(surrenders, lambda item: item.notification_id)
         rows = [
-            {"id": notification_id, "reason": surrenders[index].reason}
+            {
+                "id": notification_id,
+                "reason": surrenders[index].reason,
+                "replay_no": surrenders[index].replay_no,
+            }
             for notification_id, index in first.items()
         ]
         failed = (await connection.execute(self._give_up, in_order(rows, "id"))).all()
@@ -206,7 +212,7 @@ def _written(dialect: str) -> Select[Any]:
 
 
 def _give_up(dialect: str) -> Update:
-    given_up = incoming(dialect, {"id": TEXT, "reason": TEXT})
+    given_up = incoming(dialect, {"id": TEXT, "reason": TEXT, "replay_no": INTEGER})
     idle = [status for status in sources(Status.FAILED) if status is not Status.SENDING]
     return (
         update(notifications)
@@ -220,6 +226,7 @@ def _give_up(dialect: str) -> Update:
         )
         .where(
             _n.id == given_up.c.id,
+            or_(given_up.c.replay_no.is_(None), _n.replay_no <= given_up.c.replay_no),
             or_(_n.status.in_(idle), lease_is_over()),
             # what is held in doubt may have been sent: a receipt or an operator says
             or_(_n.status != Status.IN_DOUBT, _n.on_doubt != OnDoubt.HOLD),

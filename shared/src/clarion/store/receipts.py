@@ -228,6 +228,8 @@ def _counts(told: Any) -> ColumnElement[bool]:
         told.status == Status.DELIVERED,
         and_(
             _n.attempt == told.attempt,
+            # a replay that waits to be sent is no more about that attempt
+            _n.status.not_in([Status.ACCEPTED, Status.QUEUED]),
             or_(
                 told.status != Status.SENT,
                 _n.status.in_([Status.SENDING, Status.RETRYING, Status.IN_DOUBT]),

@@ -27,6 +27,7 @@ NOTIFICATION = (
     _n.send_at,
     _n.expires_at,
     _n.on_doubt,
+    _n.replay_no,
 )
 """The columns of a Notification."""
 
@@ -44,7 +45,6 @@ RECORD = (
     _n.created_at,
     _n.queued_at,
     _n.updated_at,
-    _n.replay_no,
     _n.dead_at,
 )
 """The columns of a NotificationRecord."""
@@ -101,6 +101,7 @@ def to_notification(row: Row[*tuple[Any, ...]]) -> Notification:
         send_at=columns[_n.send_at],
         expires_at=columns[_n.expires_at],
         on_doubt=OnDoubt(columns[_n.on_doubt]),
+        replay_no=columns[_n.replay_no],
     )
 
 

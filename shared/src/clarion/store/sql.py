@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -12,29 +13,31 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.errors import ClarionError, RowRefused
-from clarion.notification import Lane, Notification, Reason
+from clarion.notification import Channel, Lane, Notification, Reason
 from clarion.receipt import Receipt
-from clarion.store import cancelling, listing, pruning, publishing
+from clarion.store import cancelling, dead_letters, listing, pruning, publishing
 from clarion.store.base import (
     Accepted,
     Claim,
     Intake,
     NotificationHistory,
+    NotificationRecord,
     Outcome,
     Page,
     Pruned,
     Query,
     ReceiptResult,
     Retention,
-    Store,
 )
 from clarion.store.batcher import Batcher
 from clarion.store.claims import ClaimRequest, ClaimWriter
 from clarion.store.database import Database
 from clarion.store.intake import BEGINNINGS, IntakeWriter
+from clarion.store.letters import DeadGroups, DeadLetterStore, DeadQuery, Replay
 from clarion.store.outcomes import OutcomeWriter, Surrender, SurrenderWriter, check
 from clarion.store.publishing import QueuedWriter
 from clarion.store.receipts import ReceiptWriter
+from clarion.store.replaying import DiscardWriter, ReplayWriter
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -46,7 +49,7 @@ RECEIPTS = 1000
 _ARRAYS = 2  # arrays of receipts under way at a time: the other writes need connections too
 
 
-class SqlStore(Store):
+class SqlStore(DeadLetterStore):
     """Keeps notifications in one SQL database; `grace` is seconds, see `IntakeWriter`."""
 
     def __init__(self, database: Database, *, grace: float = 5.0) -> None:
@@ -60,6 +63,8 @@ class SqlStore(Store):
         self._receipts = ReceiptWriter(dialect)
         self._receipt = self._batcher("note_receipts", self._receipts.write)
         self._arrays = asyncio.Semaphore(_ARRAYS)
+        self._replay = ReplayWriter(dialect)
+        self._discard = DiscardWriter(dialect)
 
     async def accept(self, intake: Intake) -> list[Accepted]:
         """See `Store`."""
@@ -86,19 +91,29 @@ class SqlStore(Store):
             return await publishing.unfinished(connection, after, limit)
 
     async def claim(
-        self, notification_id: str, *, worker: str, lease: float, grace: float = 0.0
+        self,
+        notification_id: str,
+        *,
+        worker: str,
+        lease: float,
+        grace: float = 0.0,
+        replay_no: int = 0,
     ) -> Claim:
         """See `Store`."""
-        return await self._claim.submit(ClaimRequest(notification_id, worker, lease, grace))
+        return await self._claim.submit(
+            ClaimRequest(notification_id, worker, lease, grace, replay_no)
+        )
 
     async def record(self, outcome: Outcome) -> bool:
         """See `Store`."""
         check(outcome)
         return await self._record.submit(outcome)
 
-    async def give_up(self, notification_id: str, reason: Reason, text: str) -> bool:
+    async def give_up(
+        self, notification_id: str, reason: Reason, text: str, *, replay_no: int | None = None
+    ) -> bool:
         """See `Store`."""
-        return await self._give_up.submit(Surrender(notification_id, reason, text))
+        return await self._give_up.submit(Surrender(notification_id, reason, text, replay_no))
 
     async def cancel(self, notification_id: str, by: str) -> bool:
         """See `Store`."""
@@ -133,6 +148,55 @@ class SqlStore(Store):
                 return await listing.find(connection, query, limit, cursor)
         except RowRefused:
             return Page((), None)
+
+    async def dead_groups(self, query: DeadQuery) -> DeadGroups:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            return await dead_letters.groups(connection, query)
+
+    async def dead_by_channel(self) -> dict[Channel, int]:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            return await dead_letters.count_by_channel(connection)
+
+    async def count_dead(self, query: DeadQuery, *, after: str = "") -> int:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            return await dead_letters.count(connection, query, after)
+
+    async def find_dead(self, query: DeadQuery, *, limit: int, cursor: str | None = None) -> Page:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            return await dead_letters.page(connection, query, limit, cursor)
+
+    async def next_dead(
+        self, query: DeadQuery, *, after: str, limit: int
+    ) -> list[NotificationRecord]:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            return await dead_letters.following(connection, query, after, limit)
+
+    async def records(self, ids: Collection[str]) -> dict[str, NotificationRecord]:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            return await dead_letters.records(connection, ids)
+
+    async def replay(
+        self, replays: Sequence[Replay], *, by: str, rate: float | None = None
+    ) -> list[datetime | None]:
+        """See `Store`."""
+        write = partial(self._replay.write, by=by, rate=rate)
+        return await self._database.write_together(write, list(replays))
+
+    async def replays_until(self) -> datetime | None:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            return await dead_letters.replays_until(connection)
+
+    async def discard(self, letters: Sequence[NotificationRecord], *, by: str) -> list[bool]:
+        """See `Store`."""
+        write = partial(self._discard.write, by=by)
+        return await self._database.write_together(write, list(letters))
 
     async def oldest_queued(self) -> dict[Lane, float]:
         """See `Store`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +36,7 @@ def timeline(
     record: NotificationRecord,
     claimed_at: datetime | None,
     attempts: Collection[AttemptRecord],
-    events: Iterable[TimelineEntry],
+    events: Collection[TimelineEntry],
 ) -> tuple[TimelineEntry, ...]:
     """Return the entries by time; those of one moment stay in the order of cause and effect."""
     send_at = record.notification.send_at
@@ -46,6 +46,8 @@ def timeline(
         else TimelineEntry(record.created_at, Status.SCHEDULED, {"send_at": send_at.isoformat()})
     )
     entries = [began]
+    # when it was published before a replay
+    entries += [entry for entry in events if entry.status is Status.QUEUED]
     if record.queued_at is not None:
         entries.append(TimelineEntry(record.queued_at, Status.QUEUED))
     for attempt in attempts:
@@ -55,7 +57,7 @@ def timeline(
     recorded = any(attempt.attempt == record.attempt for attempt in attempts)
     if record.attempt and not recorded and claimed_at is not None:
         entries.append(_started(claimed_at, record.attempt))
-    entries.extend(events)
+    entries += [entry for entry in events if entry.status is not Status.QUEUED]
     return tuple(sorted(entries, key=lambda entry: entry.at))
 
 
