@@ -36,7 +36,8 @@ from clarion.outcomes import Doubts
 from clarion.provider import Attempt, SentMessage
 from clarion.retry import RetryPolicy
 from clarion.store import migrate, open_store
-from clarion.store.base import Intake, NotificationHistory, Store
+from clarion.store.base import Intake, NotificationHistory
+from clarion.store.letters import DeadLetterStore, Replay
 from clarion.templates import TemplateRepository
 from clarion.worker import Worker
 
@@ -74,7 +75,7 @@ def parts_as_they_are(notification: Notification, parts: Mapping[str, str]) -> M
 class System:
     """One worker with all that it stands on."""
 
-    def __init__(self, broker: MemoryBroker, store: Store) -> None:
+    def __init__(self, broker: MemoryBroker, store: DeadLetterStore) -> None:
         self.broker = broker
         self.store = store
         self.workers: list[Worker[Mapping[str, str]]] = []
@@ -407,6 +408,30 @@ async def test_a_stop_hands_back_what_waits_for_its_turn(system: System) -> None
     assert worker.in_flight == 0
     assert (await system.history(second)).record.status is Status.QUEUED
     assert len(system.broker._delayed) == 1
+
+
+async def test_after_a_replay_only_the_message_with_what_was_mended_is_sent(system: System) -> None:
+    provider = ScriptedProvider(BadRecipient("no such user", code="550"))
+    await system.work(provider)
+    notification = await system.accept()
+    identifier = notification.notification_id
+    await system.publish(notification)
+    await system.until(identifier, Status.FAILED)
+    mended = {"user_name": "Bea", "email": "bea@example.com"}
+    await system.store.replay(
+        [Replay(identifier, 0, recipient=mended["email"], payload=mended)], by="ops"
+    )
+
+    await system.publish(notification)
+    await until(lambda: _nothing_waits(system))
+    calls_before = len(provider.calls)
+    (due,) = await system.store.take_due(1, 60)
+    await system.publish(due)
+    history = await system.until(identifier, Status.SENT)
+
+    assert calls_before == 1
+    assert "Bea" in str(provider.calls[1][0])
+    assert (history.record.attempt, history.record.failures) == (2, 0)
 
 
 async def test_the_same_message_twice_calls_the_provider_once(system: System) -> None:

@@ -26,6 +26,9 @@ DUPLICATES = Counter(
 DEAD_LETTERS = Counter(
     "notification_dead_letters_total", "Notifications given up, by reason.", ["channel", "reason"]
 )
+REPLAYS = Counter(
+    "notification_replays_total", "Dead letters that an operator had sent again.", ["channel"]
+)
 IN_FLIGHT = Gauge(
     "notifications_in_flight", "Messages that this worker holds unsettled.", ["channel"]
 )
@@ -59,6 +62,9 @@ QUEUE_AGE = Gauge(
     ["lane"],
 )
 DEAD_DEPTH = Gauge("notification_dead_letter_depth", "Messages parked for people.", ["channel"])
+DEAD = Gauge(
+    "notifications_dead", "Failed or held in doubt, neither replayed nor discarded.", ["channel"]
+)
 DELAYED = Gauge("notification_delayed_depth", "Messages that wait for a retry.")
 UNPUBLISHED = Gauge("notifications_unpublished", "Accepted notifications the broker does not have.")
 BATCH_ROWS = Histogram(

@@ -12,11 +12,21 @@ from sqlalchemy import TextClause
 from sqlalchemy.sql.expression import ClauseElement
 
 from clarion.notification import Channel, Priority, Status
+from clarion.store import open_store
 from clarion.store.base import Query, Retention
 from clarion.store.database import Database
+from clarion.store.dead_letters import (
+    LAST_REPLAY,
+    count_of,
+    following_of,
+    groups_of,
+)
+from clarion.store.dead_letters import page_of as dead_page_of
+from clarion.store.letters import DeadQuery
 from clarion.store.listing import page_of
 from clarion.store.pruning import page_statement, prune
 from clarion.store.publishing import NO_SORT, OLDEST_QUEUED, promote_statement, take_due_statement
+from clarion_gateway.orders import Discards, Selection, fulfil
 from clarion_testing.postgres import Postgres
 
 # 60,000 rows as a busy installation has them: nearly all delivered by email, for one producer; a
@@ -25,14 +35,14 @@ _FILL = """
 INSERT INTO notifications (
   id, producer, message_id, ordinal, body_hash, channel, priority, status, template_id,
   target_user_id, recipient, payload, metadata, attempt, failures, publish_at, created_at,
-  queued_at, updated_at)
+  queued_at, updated_at, dead_at)
 SELECT 'notif_' || lpad(to_hex(i), 32, '0'), CASE WHEN i % 5000 = 0 THEN 'new' ELSE 'shop' END,
   'm' || i, 0, 'hash', CASE WHEN i % 50 = 0 THEN 'push' ELSE 'email' END,
   CASE WHEN i % 7 = 0 THEN 'low' ELSE 'normal' END,
   CASE WHEN i % 60 = 1 THEN 'queued' WHEN i % 2000 = 2 THEN 'accepted'
     WHEN i % 3000 = 3 THEN 'failed' ELSE 'sent' END,
   CASE WHEN i % 4000 = 0 THEN 'rare' ELSE 'welcome' END, 'user_' || i % 20000, 'a@example.test',
-  '{}', '{}', 0, 0, now(), now(), now(), now()
+  '{}', '{}', 0, 0, now(), now(), now(), now(), CASE WHEN i % 3000 = 3 THEN now() END
 FROM generate_series(1, 60000) AS i"""
 
 
@@ -157,3 +167,52 @@ async def test_pruning_a_page_does_not_read_the_table_through(database: Database
 
     assert pruned.notifications > 400
     assert answer.scalar_one() == 0
+
+
+async def test_dead_letters_are_found_among_the_dead_only(database: Database) -> None:
+    queries = (
+        DeadQuery(),
+        DeadQuery(channel=Channel.EMAIL, producer="shop"),
+        DeadQuery(template="welcome", since=datetime.now(UTC)),
+    )
+
+    for query in queries:
+        for statement in (
+            groups_of(query),
+            count_of(query, ""),
+            dead_page_of(query, 51, None),
+            following_of(query, "", 200),
+        ):
+            plan = await plan_of(database, statement)
+            assert indexes(plan) == {"notifications_dead"}, statement
+            assert not scans(plan), statement
+
+
+async def test_the_last_replay_is_a_probe_for_each_priority(database: Database) -> None:
+    plan = await plan_of(database, LAST_REPLAY)
+
+    assert indexes(plan) == {"notifications_due"}
+    assert not scans(plan)
+
+
+async def test_a_hundred_thousand_dead_letters_are_counted_and_worked_off_in_part(
+    postgres: Postgres,
+) -> None:
+    postgres.execute(
+        _FILL.replace("60000", "110000"),
+        "UPDATE notifications SET status = 'failed', reason = 'provider_down', dead_at = now()",
+    )
+    store = open_store(postgres.url)
+    everything = DeadQuery()
+    action = Discards(store, by="ops", dry_run=False)
+
+    found = await store.dead_groups(everything)
+    tally = await fulfil(store, Selection(None, everything), action, patience=8.0, budget=0.1)
+
+    await store.close()
+    assert not found.complete
+    assert sum(group.count for group in found.groups) >= 100_000
+    assert tally.matched == 100_000
+    assert 0 < tally.done < 100_000
+    assert tally.remaining == tally.matched - tally.done
+    assert not tally.interrupted

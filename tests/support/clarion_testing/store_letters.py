@@ -316,8 +316,9 @@ class DeadLetterContract:
         assert until == first[-1]
         assert len(steps) == 7
         assert all(step > 9.0 for step in steps)
-        # the first is due at once
+        # the first is due at once; those that wait for their turn are no backlog
         assert [each.notification_id for each in taken] == ids[:1]
+        assert await store.unpublished() == 0
 
     async def test_without_a_rate_all_are_due_at_once(self, store: DeadLetterStore) -> None:
         ids = [await dead(store, f"m{number}") for number in range(4)]

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from clarion.notification import Channel
+from clarion.notification import Channel, Reason
 from clarion.store.base import Store
 from clarion_gateway.health import (
     Cached,
@@ -185,8 +185,10 @@ async def test_one_caller_that_gives_up_does_not_spoil_the_answer() -> None:
 
 
 async def test_metrics_show_the_same_as_health(gateway: Any, until: Until) -> None:
-    await gateway.send(priority="high")
+    sent = await gateway.send(priority="high")
     await until(lambda: len(gateway.broker.published) == 1)
+    identifier = sent.json["notifications"][0]["notification_id"]
+    await gateway.store.give_up(identifier, Reason.TEMPLATE_ERROR, "no such name")
 
     answer = await gateway.get("/metrics")
 
@@ -194,6 +196,8 @@ async def test_metrics_show_the_same_as_health(gateway: Any, until: Until) -> No
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     assert 'notification_queue_depth{lane="notifications.email.high"} 1.0' in text
     assert 'notification_dead_letter_depth{channel="push"} 0.0' in text
+    assert 'notifications_dead{channel="email"} 1.0' in text
+    assert 'notifications_dead{channel="push"} 0.0' in text
     assert "notification_delayed_depth 0.0" in text
     assert "notifications_unpublished 0.0" in text
     assert 'notifications_accepted_total{channel="email",duplicate="false"}' in text

@@ -21,6 +21,7 @@ from clarion.notification import (
     Status,
 )
 from clarion.store.base import Intake, NotificationHistory, Query, Store
+from clarion.store.letters import DeadLetterStore, Replay
 from clarion_gateway import recorder as module
 from clarion_gateway.recorder import Recorder
 
@@ -94,6 +95,20 @@ async def test_what_a_worker_parked_is_left_as_it_recorded_it(
 
     assert letter.acked
     assert (await history_of(store, notification)).record.status is Status.QUEUED
+
+
+async def test_a_letter_from_before_a_replay_does_not_end_the_replay(
+    recorder: Recorder, store: DeadLetterStore
+) -> None:
+    notification = await queued(store)
+    letter = Letter(notification.to_bytes())
+    await store.give_up(notification.notification_id, Reason.CRASHED, "it killed its workers")
+    await store.replay([Replay(notification.notification_id, 0)], by="ops")
+
+    await recorder.record(letter)
+
+    assert letter.acked
+    assert (await history_of(store, notification)).record.status is Status.ACCEPTED
 
 
 async def test_an_attempt_that_runs_is_waited_for(

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from clarion_gateway.auth import SCOPES, new_key, parse_keys
+
 # What makes an event acceptable is more than its schema can say (the variables of its template,
 # its channel's recipient), so 422 is a fair answer to a body that the schema allows. A webhook asks
 # for a signature, which no schema describes.
@@ -26,18 +28,16 @@ COMMAND = (
 )
 
 
-async def test_schemathesis_finds_nothing(
-    start_gateway: Any, key_ring: tuple[Any, dict[str, str]], tmp_path: Path
-) -> None:
-    keys, secrets = key_ring
-    gateway = await start_gateway(keys=keys, poll=1.0)
+async def test_schemathesis_finds_nothing(start_gateway: Any, tmp_path: Path) -> None:
+    key, entry = new_key("everything", frozenset(SCOPES))
+    gateway = await start_gateway(keys=parse_keys(entry), poll=1.0)
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
 
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("schemathesis")),
         *COMMAND,
         f"{gateway.url}/openapi.json",
-        *("-H", f"Authorization: Bearer {secrets['shop']}"),
+        *("-H", f"Authorization: Bearer {key}"),
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -10,9 +10,10 @@ from starlette.middleware import Middleware
 
 from clarion.brokers.base import Broker
 from clarion.notification import Channel, OnDoubt
-from clarion.store.base import Store
+from clarion.store.letters import DeadLetterStore
 from clarion.templates import TemplateRepository
 from clarion_gateway.auth import ApiKeys
+from clarion_gateway.dead_letters import DeadLetters
 from clarion_gateway.docs import build_page
 from clarion_gateway.endpoint import routes
 from clarion_gateway.health import Health
@@ -35,7 +36,7 @@ from clarion_gateway.webhooks import Webhooks
 
 def create_app(
     *,
-    store: Store,
+    store: DeadLetterStore,
     broker: Broker,
     templates: TemplateRepository,
     keys: ApiKeys,
@@ -61,6 +62,7 @@ def create_app(
     operations = Operations(health)
     endpoints = [
         *Notifications(acceptor, store, rate, limits).endpoints(),
+        *DeadLetters(store, templates, limits).endpoints(),
         *Templates(templates, limits).endpoints(),
         *Webhooks(store, limits, sendgrid_events, twilio_callbacks).endpoints(),
         *operations.endpoints(),

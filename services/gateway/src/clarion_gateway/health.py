@@ -11,15 +11,17 @@ from pydantic import BaseModel, Field
 
 from clarion.brokers.base import Backlog, Broker
 from clarion.errors import ClarionError
-from clarion.metrics import DEAD_DEPTH, DELAYED, QUEUE_AGE, QUEUE_DEPTH, UNPUBLISHED
+from clarion.metrics import DEAD, DEAD_DEPTH, DELAYED, QUEUE_AGE, QUEUE_DEPTH, UNPUBLISHED
 from clarion.notification import LANES, Channel, Lane
-from clarion.store.base import Store
+from clarion.store.letters import DeadLetterStore
 from clarion_gateway import VERSION
 from clarion_gateway.probes import HealthStatus, InstanceHealth, Probe
 from clarion_gateway.publisher import Publisher
 
 CHECK_SECONDS = 2.0
 CACHE_SECONDS = 1.0
+DEAD_SECONDS = 15.0
+"""How long a count of dead letters is kept: up to 100,000 rows are read for it."""
 
 T = TypeVar("T")
 
@@ -74,6 +76,10 @@ class HealthReport(BaseModel):
     workers: dict[str, WorkerHealth]
     queues: dict[str, QueueHealth]
     dead_letters: dict[str, int] = Field(description="Messages parked for people, by channel.")
+    dead: dict[str, int] | None = Field(
+        description="Failed or held in doubt, neither replayed nor discarded, by channel: "
+        "counted among the newest 100,000, at most 15 seconds ago."
+    )
     delayed: int | None = Field(description="Messages that wait for a retry.")
     unpublished: int | None = Field(description="Accepted, and not yet with the broker.")
 
@@ -106,7 +112,11 @@ class Health:
     """Asks everyone at once, each with a time limit of its own, at most once a second."""
 
     def __init__(
-        self, store: Store, broker: Broker, publisher: Publisher, probes: Mapping[Channel, Probe]
+        self,
+        store: DeadLetterStore,
+        broker: Broker,
+        publisher: Publisher,
+        probes: Mapping[Channel, Probe],
     ) -> None:
         self._store = store
         self._broker = broker
@@ -114,6 +124,7 @@ class Health:
         self._probes = dict(probes)
         self._report = Cached(self._ask_everyone)
         self._store_check = Cached(self._ask_store)
+        self._dead = Cached(store.dead_by_channel, DEAD_SECONDS)
         self.stopping = False
 
     async def report(self) -> HealthReport:
@@ -135,17 +146,20 @@ class Health:
                 QUEUE_AGE.labels(lane).set(queue.oldest_seconds or 0.0)
         for channel, count in report.dead_letters.items():
             DEAD_DEPTH.labels(channel).set(count)
+        for channel, count in (report.dead or {}).items():
+            DEAD.labels(channel).set(count)
         if report.delayed is not None:
             DELAYED.set(report.delayed)
         if report.unpublished is not None:
             UNPUBLISHED.set(report.unpublished)
 
     async def _ask_everyone(self) -> HealthReport:
-        store, (broker, backlog), ages, unpublished, instances = await asyncio.gather(
+        store, (broker, backlog), ages, unpublished, dead, instances = await asyncio.gather(
             self._store_check.get(),
             _timed(self._broker.backlog()),
             _answer(self._store.oldest_queued()),
             _answer(self._store.unpublished()),
+            _answer(self._dead.get()),
             asyncio.gather(*map(_instances, self._probes.values())),
         )
         checks = Checks(broker=broker, store=store, publisher=self._publisher_check())
@@ -159,6 +173,7 @@ class Health:
             workers=workers,
             queues={lane.routing_key: _queue(lane, backlog, ages) for lane in LANES},
             dead_letters={c.value: n for c, n in backlog.dead.items()} if backlog else {},
+            dead=None if dead is None else {c.value: n for c, n in dead.items()},
             delayed=backlog.delayed if backlog else None,
             unpublished=unpublished,
         )

@@ -153,6 +153,10 @@ def _digits(value: object) -> object:
     return value
 
 
+Limit = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=200)]
+"""How many entries a page has at most, as a query string has it."""
+
+
 class Listing(BaseModel):
     """Which notifications to list; each parameter narrows it."""
 
@@ -167,7 +171,7 @@ class Listing(BaseModel):
     since: Moment | None = Field(
         None, description="Accepted at this time or later (RFC 3339, with offset)."
     )
-    limit: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=200)] = 50
+    limit: Limit = 50
     cursor: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
         None, description="`next_cursor` of the page before."
     )

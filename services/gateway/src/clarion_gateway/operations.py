@@ -22,6 +22,7 @@ _LINKS = {
     "metrics": "/metrics",
     "notifications": "/v1/notifications",
     "templates": "/v1/templates",
+    "dead_letters": "/v1/dead-letters",
 }
 
 

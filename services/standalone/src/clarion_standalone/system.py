@@ -21,6 +21,7 @@ from clarion.runner import build_worker, serving
 from clarion.settings import WorkerSettings, load
 from clarion.store import migrate, open_store
 from clarion.store.base import Store
+from clarion.store.letters import DeadLetterStore
 from clarion.templates import TemplateRepository
 from clarion.worker import Worker
 from clarion_email import content as email_content
@@ -136,7 +137,7 @@ def _workers(
 
 def _gateway(
     settings: StandaloneSettings,
-    store: Store,
+    store: DeadLetterStore,
     broker: Broker,
     keys: ApiKeys,
     workers: list[Worker[Any]],

@@ -12,6 +12,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal,
+    or_,
     select,
     text,
     union_all,
@@ -77,7 +78,7 @@ async def unfinished(connection: AsyncConnection, start: str, limit: int) -> lis
 
 
 async def unpublished(connection: AsyncConnection) -> int:
-    """Return the number of accepted rows, at most MOST_COUNTED."""
+    """Return the number of accepted rows, at most MOST_COUNTED; a replay only when it is due."""
     return (await connection.execute(_UNPUBLISHED)).scalar_one()
 
 
@@ -192,7 +193,7 @@ OLDEST_QUEUED = _oldest_queued()
 _UNFINISHED_PAGE = _unfinished_page()
 _UNPUBLISHED = select(func.count()).select_from(
     select(_n.publish_at)
-    .where(_n.status == constant(Status.ACCEPTED))
+    .where(_n.status == constant(Status.ACCEPTED), or_(_n.replay_no == 0, _n.publish_at <= now()))
     .limit(MOST_COUNTED)
     .subquery()
 )
