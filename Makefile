@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 EDITABLE = $(PIP) install --no-deps --no-build-isolation $(PROJECTS:%=--editable %)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test chaos check lock e2e bench clean
+.PHONY: help install run test chaos check lock e2e audit bench clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -33,6 +33,9 @@ e2e: $(VENV)/dev ## Run the composed containers and deliver through them (needs 
 
 chaos: $(VENV)/dev ## Kill everything while notifications flow, and print what was lost or doubled
 	$(BIN)/pytest tests/chaos $(ARGS)
+
+audit: $(VENV)/dev ## Ask for known vulnerabilities of everything that is pinned
+	@PATH=$(abspath $(BIN)):$$PATH $(BIN)/python .ci/audit
 
 bench: $(VENV)/dev $(VENV)/peers/ready ## Measure beside other systems, in one run (ARGS=--quick proves that it runs)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -226,8 +226,10 @@ async def test_no_payload_puts_a_line_into_a_subject(gateway: Any, char: str) ->
         "/v1/templates/welcome/preview", {"channel": "email", "payload": payload}
     )
 
-    assert answer.status == 200
-    assert len(answer.json["parts"]["subject"].splitlines()) == 1
+    if answer.status == 422:
+        assert "line break" in str(answer.json["errors"] or answer.json["detail"])
+    else:
+        assert len(answer.json["parts"]["subject"].splitlines()) == 1
 
 
 @pytest.mark.parametrize(
