@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import client
+from benchmarks import client, growth
 from benchmarks.contestants import Arena
 from benchmarks.contests import CONTESTS, Size
 from benchmarks.processes import PEERS, running
@@ -79,7 +79,10 @@ async def _run(servers: Servers, names: list[str], size: Size, rounds: int) -> l
         await client.serves(port)
         async with observing(servers) as observer:
             arena = Arena(servers, observer, port)
-            return [row async for row in _rows(arena, names, size, rounds)]
+            rows = [row async for row in _rows(arena, names, size, rounds)]
+            if "growth" in names:
+                print("\n".join(await growth.plans(arena)), flush=True)
+            return rows
 
 
 async def _rows(arena: Arena, names: list[str], size: Size, rounds: int) -> AsyncIterator[Row]:

@@ -32,9 +32,9 @@ class Arena:
         """Return how many calls the provider took."""
         return int(await client.get(self.provider, "/count"))
 
-    async def reset(self) -> None:
-        """Forget what an earlier contest left."""
-        await self.observer.empty()
+    async def reset(self, *, rows: bool = True) -> None:
+        """Forget what an earlier contest left, the rows of the tables included if not told else."""
+        await self.observer.empty(rows=rows)
         await client.get(self.provider, "/reset")
 
     async def arrivals(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from benchmarks import growth
 from benchmarks.contestants import Arena
 from benchmarks.drain import LATENCIES, contestants, drain
 from benchmarks.intake import accept, acceptors, loads
@@ -22,11 +23,12 @@ class Size:
     low: int = LOW
     seconds: int = 20
     rows: tuple[int, ...] = (0, 1_000_000)
+    pages: int = 40
 
     @classmethod
     def quick(cls) -> Size:
         """Return the least that shows that it runs."""
-        return cls(500, low=1000, seconds=2, rows=(0, 20_000))
+        return cls(500, low=1000, seconds=2, rows=(0, 20_000), pages=4)
 
 
 Entry = Callable[[], Awaitable[Row]]
@@ -66,6 +68,16 @@ def _scaling(arena: Arena, size: Size) -> Groups:
     yield tuple(partial(scaled, arena, size.count, workers) for workers in WORKERS)
 
 
+def _growth(arena: Arena, size: Size) -> Groups:
+    for rows in size.rows:
+        yield (
+            partial(growth.intake, arena, rows, size.count),
+            partial(growth.drain, arena, rows, size.count),
+        )
+        if rows:
+            yield (partial(growth.prune, arena, rows, size.pages),)
+
+
 CONTESTS: dict[str, Callable[[Arena, Size], Groups]] = {
     "drain": _drain,
     "intake": _intake,
@@ -73,4 +85,5 @@ CONTESTS: dict[str, Callable[[Arena, Size], Groups]] = {
     "lanes": _lanes,
     "storm": _storm,
     "scaling": _scaling,
+    "growth": _growth,
 }

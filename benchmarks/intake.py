@@ -86,10 +86,10 @@ def fastapi(arena: Arena) -> Iterator[tuple[Process, int]]:
         yield process, port
 
 
-async def accept(acceptor: Acceptor, load: Load) -> Row:
+async def accept(acceptor: Acceptor, load: Load, *, keep_rows: bool = False) -> Row:
     """Send the load to the contestant, until every request is answered 202."""
     observer = acceptor.arena.observer
-    await acceptor.arena.reset()
+    await acceptor.arena.reset(rows=not keep_rows)
     with acceptor.run() as (process, port):
         await client.serves(port)
         warm = max(load.requests // 10, 1)
