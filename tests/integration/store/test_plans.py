@@ -13,7 +13,8 @@ from sqlalchemy.sql.expression import ClauseElement
 
 from clarion.notification import Channel, Priority, Status
 from clarion.store import open_store
-from clarion.store.base import Query, Retention
+from clarion.store.base import Query, Retention, Verdict
+from clarion.store.claims import ClaimRequest, ClaimWriter
 from clarion.store.database import Database
 from clarion.store.dead_letters import (
     LAST_REPLAY,
@@ -216,3 +217,21 @@ async def test_a_hundred_thousand_dead_letters_are_counted_and_worked_off_in_par
     assert 0 < tally.done < 100_000
     assert tally.remaining == tally.matched - tally.done
     assert not tally.interrupted
+
+
+async def test_a_batch_of_claims_reads_its_own_rows_however_many_wait(
+    postgres: Postgres, database: Database
+) -> None:
+    # what the planner knows of an empty queue, before a backlog comes
+    nothing_waits = "UPDATE notifications SET status = 'sent'"
+    backlog = f"UPDATE notifications SET status = 'queued' WHERE id < 'notif_{20_000:032x}'"  # noqa: S608
+    postgres.execute(nothing_waits, "VACUUM ANALYZE notifications", backlog)
+    requests = [ClaimRequest(f"notif_{i:032x}", worker="w1", lease=60.0) for i in range(1, 201)]
+    counted = "SELECT pg_stat_get_xact_tuples_returned('notifications_lane'::regclass)"
+
+    async with database.write() as connection:
+        claims = await ClaimWriter("postgresql").write(connection, requests)
+        read = (await connection.exec_driver_sql(counted)).scalar_one()
+
+    assert {claim.verdict for claim in claims} == {Verdict.CLAIMED}
+    assert read == 0

@@ -14,7 +14,7 @@ from clarion.notification import FINAL, OnDoubt, Reason, Status, sources
 from clarion.store.base import Claim, Verdict
 from clarion.store.clock import after, clock, now, seconds_between
 from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, in_order, incoming
-from clarion.store.schema import attempts, events, notifications
+from clarion.store.schema import attempts, events, guarded_status, notifications
 
 _n = notifications.c
 
@@ -34,7 +34,7 @@ class ClaimRequest:
 
 def lease_is_over() -> ColumnElement[bool]:
     """Return the test for a row whose worker was not heard of in time."""
-    return and_(_n.status == Status.SENDING, _n.lease_until < now())
+    return and_(guarded_status() == Status.SENDING, _n.lease_until < now())
 
 
 def remember_claim() -> dict[str, Any]:
@@ -208,7 +208,7 @@ def _claim(dialect: str) -> Update:
         .where(
             _n.id == wanted.c.id,
             _n.replay_no <= wanted.c.replay_no,
-            _n.status.in_([*sources(Status.SENDING), Status.SENDING]),
+            guarded_status().in_([*sources(Status.SENDING), Status.SENDING]),
             or_(_n.status != Status.IN_DOUBT, _n.on_doubt != OnDoubt.HOLD),
             # a running attempt's lease, or the wait that its outcome ordered
             or_(_n.lease_until.is_(None), _n.lease_until <= now()),

@@ -13,7 +13,7 @@ from clarion.store.base import Outcome
 from clarion.store.claims import crashed_attempt, lease_is_over, remember_claim
 from clarion.store.clock import after, clock
 from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, in_order, incoming
-from clarion.store.schema import attempts, events, notifications
+from clarion.store.schema import attempts, events, guarded_status, notifications
 
 _n = notifications.c
 
@@ -171,7 +171,7 @@ def _record(dialect: str) -> Update:
         },
     )
     # a receipt was faster than its worker: the lease is still there, and the receipt's word stands
-    early = and_(_n.status.in_(_TOLD), _n.lease_until.is_not(None))
+    early = and_(guarded_status().in_(_TOLD), _n.lease_until.is_not(None))
     return (
         update(notifications)
         .values(
@@ -193,7 +193,7 @@ def _record(dialect: str) -> Update:
         .where(
             _n.id == outcome.c.id,
             _n.attempt == outcome.c.attempt,
-            or_(_n.status == Status.SENDING, early),
+            or_(guarded_status() == Status.SENDING, early),
         )
         .returning(_n.id, _n.attempt, _n.claimed_at, _n.updated_at, _n.worker)
     )
@@ -227,7 +227,7 @@ def _give_up(dialect: str) -> Update:
         .where(
             _n.id == given_up.c.id,
             or_(given_up.c.replay_no.is_(None), _n.replay_no <= given_up.c.replay_no),
-            or_(_n.status.in_(idle), lease_is_over()),
+            or_(guarded_status().in_(idle), lease_is_over()),
             # what is held in doubt may have been sent: a receipt or an operator says
             or_(_n.status != Status.IN_DOUBT, _n.on_doubt != OnDoubt.HOLD),
         )

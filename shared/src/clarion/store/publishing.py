@@ -26,7 +26,7 @@ from clarion.notification import LANES, Channel, Lane, Notification, Priority, S
 from clarion.store.clock import after, clock, now, seconds_between
 from clarion.store.incoming import DOUBLE, TEXT, firsts, in_order, incoming
 from clarion.store.records import NOTIFICATION, to_notification
-from clarion.store.schema import constant, notifications
+from clarion.store.schema import constant, guarded_status, notifications
 
 _n = notifications.c
 
@@ -95,7 +95,7 @@ def _mark(dialect: str) -> Update:
     return (
         update(notifications)
         .values(status=Status.QUEUED, queued_at=clock(), updated_at=clock())
-        .where(_n.id == confirmed.c.id, _n.status.in_(sources(Status.QUEUED)))
+        .where(_n.id == confirmed.c.id, guarded_status().in_(sources(Status.QUEUED)))
         .returning(_n.id)
     )
 
