@@ -90,14 +90,28 @@ def production(build: Callable[[Path], Build], checkout: Path) -> Build:
 def scaled(
     build: Callable[[Path], Build], checkout: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Build:
-    """Return the default with every component."""
-    copy = tmp_path_factory.mktemp("scaled") / "k8s"
+    """Return the default with every component that adds to it."""
+    names = {path.name for path in (checkout / "components").iterdir()} - {"rabbitmq-operator"}
+    return build(_with_components(checkout, tmp_path_factory.mktemp("scaled"), *sorted(names)))
+
+
+@pytest.fixture(scope="session")
+def operated(
+    build: Callable[[Path], Build], checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Build:
+    """Return the default with its RabbitMQ left to the operator."""
+    folder = tmp_path_factory.mktemp("operated")
+    return build(_with_components(checkout, folder, "rabbitmq-operator"))
+
+
+def _with_components(checkout: Path, folder: Path, *names: str) -> Path:
+    copy = folder / "k8s"
     shutil.copytree(checkout, copy)
     root = copy / "kustomization.yaml"
-    components = [f"components/{path.name}" for path in (copy / "components").iterdir()]
+    components = [f"components/{name}" for name in names]
     kustomization = yaml.safe_load(root.read_text()) | {"components": components}
     root.write_text(yaml.safe_dump(kustomization))
-    return build(copy)
+    return copy
 
 
 @pytest.fixture(params=["default", "production", "scaled"])
