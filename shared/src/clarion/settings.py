@@ -19,13 +19,16 @@ from clarion.retry import RetryPolicy
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
+CONFIG = SettingsConfigDict(
+    env_file=".env", extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+)
+"""Of every settings class, each of its bases included: the last base's would win."""
+
 
 class CommonSettings(BaseSettings):
     """What every service needs."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
-    )
+    model_config = CONFIG
 
     environment: Literal["development", "production"] = "development"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -66,6 +69,8 @@ class CommonSettings(BaseSettings):
 
 class RetentionSettings(BaseSettings):
     """How long notifications are kept once they are finished."""
+
+    model_config = CONFIG
 
     retention_days: float = Field(
         90.0, ge=0, description="days that a finished notification is kept; 0: for ever"

@@ -53,6 +53,22 @@ def test_every_variable_is_a_setting_of_the_service_that_is_told(every: Build) -
             assert told | set(secrets_of(pod)) <= known(CLASSES[name]), name
 
 
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_a_variable_that_is_empty_is_one_that_is_not_set(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # away from a developer's .env
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
+    # Compose hands every setting on, those that nobody set as nothing
+    for setting in known(CLASSES[name]):
+        monkeypatch.setenv(setting.upper(), "")
+    monkeypatch.setenv("SANDBOX_URL", "http://sandbox:8025")
+
+    settings = load(CLASSES[name])
+
+    assert settings.model_config["hide_input_in_errors"] is True
+
+
 @pytest.mark.parametrize("name", sorted(set(CLASSES) - {"sandbox"}))
 def test_a_service_starts_with_what_it_is_told(
     every: Build, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,11 @@ class SandboxSettings(BaseSettings):
     """Where the sandbox listens, and how much it remembers."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", env_ignore_empty=True, populate_by_name=True
+        env_file=".env",
+        extra="ignore",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+        populate_by_name=True,
     )
 
     host: str = "127.0.0.1"

@@ -8,10 +8,10 @@ import asyncio
 import sys
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 from clarion.errors import SettingsError, StoreError
-from clarion.settings import RetentionSettings, load
+from clarion.settings import CONFIG, RetentionSettings, load
 from clarion.store import open_store
 from clarion.store.migrate import migrate
 from clarion.store.retention import retention_of, sweep
@@ -20,9 +20,7 @@ from clarion.store.retention import retention_of, sweep
 class MigrateSettings(BaseSettings):
     """Which database to migrate."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
-    )
+    model_config = CONFIG
 
     database_url: SecretStr = Field(
         SecretStr("postgresql://clarion:clarion@localhost:5432/clarion"),
