@@ -23,10 +23,11 @@ from clarion.store.dead_letters import (
     groups_of,
 )
 from clarion.store.dead_letters import page_of as dead_page_of
-from clarion.store.letters import DeadQuery
+from clarion.store.letters import DeadQuery, Replay
 from clarion.store.listing import page_of
 from clarion.store.pruning import page_statement, prune
 from clarion.store.publishing import NO_SORT, OLDEST_QUEUED, promote_statement, take_due_statement
+from clarion.store.replaying import ReplayWriter
 from clarion_gateway.orders import Discards, Selection, fulfil
 from clarion_testing.postgres import Postgres
 
@@ -235,3 +236,21 @@ async def test_a_batch_of_claims_reads_its_own_rows_however_many_wait(
 
     assert {claim.verdict for claim in claims} == {Verdict.CLAIMED}
     assert read == 0
+
+
+async def test_a_batch_of_replays_reads_its_own_rows_however_many_are_dead(
+    postgres: Postgres, database: Database
+) -> None:
+    nothing_is_dead = "UPDATE notifications SET status = 'sent', dead_at = NULL"
+    outage = "UPDATE notifications SET status = 'failed', dead_at = now() WHERE attempt = 0"
+    postgres.execute(nothing_is_dead, "VACUUM ANALYZE notifications", outage)
+    replays = [Replay(f"notif_{i:032x}", 0) for i in range(1, 201)]
+    counted = """SELECT pg_stat_get_xact_tuples_returned('notifications_lane'::regclass)
+        + pg_stat_get_xact_tuples_returned('notifications_dead'::regclass)"""
+
+    async with database.write() as connection:
+        due = await ReplayWriter("postgresql").write(connection, replays, by="ops", rate=None)
+        read = (await connection.exec_driver_sql(counted)).scalar_one()
+
+    assert None not in due
+    assert read <= 200

@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Select, Update, bindparam, cast, func, select, type_coerce, update
+from sqlalchemy import (
+    JSON,
+    Select,
+    Update,
+    bindparam,
+    case,
+    cast,
+    func,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import ColumnElement, FromClause
 
@@ -15,7 +26,7 @@ from clarion.store.clock import after, clock, seconds_between
 from clarion.store.dead_letters import LAST_REPLAY
 from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, in_order, incoming
 from clarion.store.letters import DEAD, Replay
-from clarion.store.schema import events, notifications
+from clarion.store.schema import events, guarded_status, notifications
 
 _n = notifications.c
 
@@ -126,8 +137,9 @@ def _still_meant(wanted: FromClause) -> list[ColumnElement[bool]]:
     return [
         _n.id == wanted.c.id,
         _n.replay_no == wanted.c.replay_no,
-        _n.dead_at.is_not(None),
-        _n.status.in_(DEAD),
+        # in a form that no index has, as the status is: the ids find the rows (`guarded_status`)
+        case((_n.dead_at.is_(None), 0), else_=1) == 1,
+        guarded_status().in_(DEAD),
     ]
 
 
