@@ -179,6 +179,18 @@ class DeadLetterContract:
         assert (claim.verdict, claim.attempt, claim.failures) == (Verdict.CLAIMED, 2, 0)
         assert await store.count_dead(EVERYTHING) == 0
 
+    async def test_a_confirm_of_the_first_run_does_not_pass_for_one_of_the_second(
+        self, store: DeadLetterStore
+    ) -> None:
+        notification_id = await dead(store)
+        await store.replay(again(notification_id), by="ops")
+
+        late = await store.mark_queued(notification_id, replay_no=0)
+
+        assert not late
+        assert [each.replay_no for each in await store.take_due(10, LEASE)] == [1]
+        assert await store.mark_queued(notification_id, replay_no=1)
+
     async def test_the_timeline_tells_both_runs_and_who_ordered_the_second(
         self, store: DeadLetterStore
     ) -> None:

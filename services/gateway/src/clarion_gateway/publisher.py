@@ -137,7 +137,9 @@ class Publisher:
             return
         self._broker_worked(lane)
         try:
-            await self._store.mark_queued(notification.notification_id)
+            await self._store.mark_queued(
+                notification.notification_id, replay_no=notification.replay_no
+            )
         except StoreUnavailable as error:
             # it will be published once more; the worker's claim absorbs the second copy
             logger.bind(notification_id=notification.notification_id, error=str(error)).warning(

@@ -210,8 +210,9 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def mark_queued(self, notification_id: str) -> bool:
-        """Record that the broker confirmed it; False when its row had moved on already."""
+    async def mark_queued(self, notification_id: str, *, replay_no: int | None = None) -> bool:
+        """Record that the broker confirmed it; False when its row had moved on already, or was
+        replayed since the message with this `replay_no`."""
 
     @abstractmethod
     async def take_due(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from sqlalchemy import (
     CTE,
@@ -24,7 +25,7 @@ from sqlalchemy.sql.selectable import CompoundSelect
 
 from clarion.notification import LANES, Channel, Lane, Notification, Priority, Status, sources
 from clarion.store.clock import after, clock, now, seconds_between
-from clarion.store.incoming import DOUBLE, TEXT, firsts, in_order, incoming
+from clarion.store.incoming import DOUBLE, INTEGER, TEXT, in_order, incoming
 from clarion.store.records import NOTIFICATION, to_notification
 from clarion.store.schema import constant, guarded_status, notifications
 
@@ -38,19 +39,31 @@ NO_SORT = text("SET LOCAL enable_sort = off")
 _UNFINISHED = (Status.QUEUED, Status.RETRYING, Status.IN_DOUBT, Status.SENDING)
 
 
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A notification whose message the broker has; `replay_no` is the message's, None whichever."""
+
+    notification_id: str
+    replay_no: int | None = None
+
+
 class QueuedWriter:
     """Records what the broker confirmed."""
 
     def __init__(self, dialect: str) -> None:
         self._mark = _mark(dialect)
 
-    async def write(self, connection: AsyncConnection, ids: list[str]) -> list[bool]:
-        """Return for each id whether its row became `queued`."""
-        first = firsts(ids, str)
-        rows = [{"id": notification_id} for notification_id in first]
+    async def write(self, connection: AsyncConnection, confirmed: list[Confirmed]) -> list[bool]:
+        """Return for each whether its row became `queued`; of two for one row, the newest run's."""
+        by_run = sorted(range(len(confirmed)), key=lambda index: confirmed[index].replay_no or 0)
+        last = {confirmed[index].notification_id: index for index in by_run}
+        rows = [
+            {"id": notification_id, "replay_no": confirmed[index].replay_no}
+            for notification_id, index in last.items()
+        ]
         marked = (await connection.execute(self._mark, in_order(rows, "id"))).scalars()
-        won = {first[notification_id] for notification_id in marked}
-        return [index in won for index in range(len(ids))]
+        won = {last[notification_id] for notification_id in marked}
+        return [index in won for index in range(len(confirmed))]
 
 
 async def take_due(
@@ -91,11 +104,16 @@ async def oldest_queued(connection: AsyncConnection) -> dict[Lane, float]:
 
 
 def _mark(dialect: str) -> Update:
-    confirmed = incoming(dialect, {"id": TEXT})
+    confirmed = incoming(dialect, {"id": TEXT, "replay_no": INTEGER})
     return (
         update(notifications)
         .values(status=Status.QUEUED, queued_at=clock(), updated_at=clock())
-        .where(_n.id == confirmed.c.id, guarded_status().in_(sources(Status.QUEUED)))
+        .where(
+            _n.id == confirmed.c.id,
+            # the row of a replay waits for a publication of its own
+            or_(confirmed.c.replay_no.is_(None), _n.replay_no == confirmed.c.replay_no),
+            guarded_status().in_(sources(Status.QUEUED)),
+        )
         .returning(_n.id)
     )
 

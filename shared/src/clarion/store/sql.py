@@ -35,7 +35,7 @@ from clarion.store.database import Database
 from clarion.store.intake import BEGINNINGS, IntakeWriter
 from clarion.store.letters import DeadGroups, DeadLetterStore, DeadQuery, Replay
 from clarion.store.outcomes import OutcomeWriter, Surrender, SurrenderWriter, check
-from clarion.store.publishing import QueuedWriter
+from clarion.store.publishing import Confirmed, QueuedWriter
 from clarion.store.receipts import ReceiptWriter
 from clarion.store.replaying import DiscardWriter, ReplayWriter
 
@@ -74,9 +74,9 @@ class SqlStore(DeadLetterStore):
             )
         return await self._accept.submit(intake)
 
-    async def mark_queued(self, notification_id: str) -> bool:
+    async def mark_queued(self, notification_id: str, *, replay_no: int | None = None) -> bool:
         """See `Store`."""
-        return await self._queued.submit(notification_id)
+        return await self._queued.submit(Confirmed(notification_id, replay_no))
 
     async def take_due(
         self, limit: int, lease: float, *, without: Collection[Lane] = ()
