@@ -33,9 +33,12 @@ from clarion.notification import (
     new_notification_id,
 )
 from clarion.receipt import Fact, Receipt
-from clarion.store import migrate, open_store
-from clarion.store.base import Claim, Intake, Outcome, ReceiptResult, Store, Verdict
+from clarion.store import migrate
+from clarion.store.base import Claim, Intake, Outcome, ReceiptResult, Verdict
+from clarion.store.database import Database
 from clarion.store.intake import BEGINNINGS
+from clarion.store.letters import DeadLetterStore, Replay
+from clarion.store.sql import SqlStore
 
 Result = TypeVar("Result")
 
@@ -68,6 +71,8 @@ class Model:
     attempt: int = 0
     failures: int = 0
     waits: bool = False  # for a lease, or for its next attempt
+    replay_no: int = 0
+    dead: bool = False  # waits for people
     told: bool = False  # by a receipt, which was faster than the worker's record
     expired: bool = False
     attempts: dict[int, tuple[Status, Reason | None]] = field(default_factory=dict)
@@ -82,20 +87,22 @@ class Model:
         self.attempts[self.attempt] = (Status.IN_DOUBT, Reason.CRASHED)
         self.failures += 1
 
-    def claim(self, grace: float) -> Verdict:
+    def claim(self, grace: float, replay_no: int) -> Verdict:
         """Change as the first of the workers that ask does, and say what it is told."""
+        if replay_no < self.replay_no:
+            return Verdict.FINISHED
         if self.status not in CLAIMABLE or self.held or self.waits:
             return self.refusal()
         doubtful = self.status in (Status.SENDING, Status.IN_DOUBT)
         if crashed := self.status is Status.SENDING:
             self.doubt()
         if crashed and self.on_doubt is OnDoubt.HOLD:
-            self.status = Status.IN_DOUBT
+            self.status, self.dead = Status.IN_DOUBT, True
             return Verdict.ENDED
         if self.expired:
-            self.status = Status.FAILED if doubtful else Status.EXPIRED
+            self.status, self.dead = (Status.FAILED if doubtful else Status.EXPIRED), doubtful
             return Verdict.ENDED
-        self.waits = True
+        self.waits, self.dead = True, False
         if crashed and grace:
             self.status = Status.IN_DOUBT
             return Verdict.LEASED
@@ -156,11 +163,13 @@ class StatusMachine(RuleBasedStateMachine):
         assert answer[0].duplicate
         assert (answer[0].notification_id, answer[0].status) == (identifier, model.status)
 
-    @rule(identifier=ids)
-    def mark_queued(self, identifier: str) -> None:
+    @rule(identifier=ids, stale=st.booleans())
+    def mark_queued(self, identifier: str, stale: bool) -> None:
+        """The broker confirmed it, perhaps before it was replayed."""
         model = self.models[identifier]
-        expected = model.status is Status.ACCEPTED
-        assert self.run(self.store.mark_queued(identifier)) is expected
+        replay_no = max(model.replay_no - stale, 0)
+        expected = model.status is Status.ACCEPTED and replay_no == model.replay_no
+        assert self.run(self.store.mark_queued(identifier, replay_no=replay_no)) is expected
         if expected:
             model.status = Status.QUEUED
 
@@ -184,6 +193,27 @@ class StatusMachine(RuleBasedStateMachine):
         if expected:
             model.status, model.waits = Status.CANCELLED, False
 
+    @rule(identifier=ids, stale=st.booleans())
+    def replay(self, identifier: str, stale: bool) -> None:
+        """An operator has a dead letter sent again, if it is the one that was looked at."""
+        model = self.models[identifier]
+        order = Replay(identifier, model.replay_no - stale)
+        [due] = self.run(self.store.replay([order], by="an operator"))
+        assert (due is not None) is (model.dead and not stale)
+        if due is not None:
+            model.status, model.waits, model.dead = Status.ACCEPTED, False, False
+            model.replay_no, model.failures, model.told = model.replay_no + 1, 0, False
+            self.seen[identifier] = Status.ACCEPTED
+
+    @rule(identifier=ids)
+    def discard(self, identifier: str) -> None:
+        model = self.models[identifier]
+        history = self.run(self.store.get(identifier))
+        assert history is not None
+        assert self.run(self.store.discard([history.record], by="an operator")) == [model.dead]
+        if model.dead:
+            model.status, model.dead = Status.FAILED, False
+
     # -- the workers -----------------------------------------------------------------------------
 
     @rule(
@@ -191,23 +221,34 @@ class StatusMachine(RuleBasedStateMachine):
         workers=st.integers(1, 3),
         grace=st.sampled_from([0.0, LONG]),
         late=st.booleans(),
+        stale=st.booleans(),
     )
-    def claim(self, identifier: str, workers: int, grace: float, late: bool) -> None:
-        """Several workers ask at once; at most one may call the provider."""
+    def claim(self, identifier: str, workers: int, grace: float, late: bool, stale: bool) -> None:
+        """Several workers ask at once; at most one may call the provider.
+
+        They may hold a message that was published before a replay.
+        """
         if late:
             self.time_passes(identifier)
         model = self.models[identifier]
-        verdict = model.claim(grace)
-        answers = self.run(self._claim_at_once(identifier, workers, grace))
+        replay_no = max(model.replay_no - stale, 0)
+        verdict = model.claim(grace, replay_no)
+        answers = self.run(self._claim_at_once(identifier, workers, grace, replay_no))
         verdicts = [each.verdict for each in answers]
         assert verdicts.count(Verdict.CLAIMED) == (verdict is Verdict.CLAIMED)
-        assert set(verdicts) == {verdict, *([model.refusal()] if workers > 1 else [])}
+        outdated = replay_no < model.replay_no
+        others = [verdict if outdated else model.refusal()] if workers > 1 else []
+        assert set(verdicts) == {verdict, *others}
         won = next((each for each in answers if each.verdict is Verdict.CLAIMED), None)
         assert won is None or (won.attempt, won.failures) == (model.attempt, model.failures)
 
-    async def _claim_at_once(self, identifier: str, workers: int, grace: float) -> list[Claim]:
+    async def _claim_at_once(
+        self, identifier: str, workers: int, grace: float, replay_no: int
+    ) -> list[Claim]:
         asked = (
-            self.store.claim(identifier, worker=f"w{number}", lease=LONG, grace=grace)
+            self.store.claim(
+                identifier, worker=f"w{number}", lease=LONG, grace=grace, replay_no=replay_no
+            )
             for number in range(workers)
         )
         return await asyncio.gather(*asked)
@@ -229,6 +270,7 @@ class StatusMachine(RuleBasedStateMachine):
             model.attempts[number] = (status, reason)
             if not model.told:  # else the receipt's word stands
                 model.status, model.waits = status, retry_in is not None
+                model.dead = outcome.gives_up
             model.told = False
         assert stands is (model.attempts.get(number) == (status, reason))
 
@@ -244,7 +286,7 @@ class StatusMachine(RuleBasedStateMachine):
         if expected:
             if model.status is Status.SENDING:
                 model.doubt()
-            model.status, model.waits = Status.FAILED, False
+            model.status, model.waits, model.dead = Status.FAILED, False, True
 
     # -- the provider ----------------------------------------------------------------------------
 
@@ -260,7 +302,7 @@ class StatusMachine(RuleBasedStateMachine):
         [result] = self.run(self.store.note_receipts([receipt]))
         if result is ReceiptResult.MOVED:
             model.told = model.told or model.status is Status.SENDING
-            model.status, model.waits = TOLD[fact], False
+            model.status, model.waits, model.dead = TOLD[fact], False, False
             self.seen[identifier] = TOLD[fact]
         assert self.run(self.store.note_receipts([receipt])) == [ReceiptResult.DUPLICATE]
 
@@ -315,8 +357,9 @@ def _migrated() -> Path:
     return folder / "empty.db"
 
 
-async def _opened(url: str) -> Store:
-    return open_store(url)
+async def _opened(url: str) -> DeadLetterStore:
+    # a busy machine may take long to answer, which is no outage
+    return SqlStore(Database(url, deadline=60.0))
 
 
 def _intake(status: Status, on_doubt: OnDoubt) -> Intake:
