@@ -17,6 +17,7 @@ from aiormq.abc import AbstractChannel as PlainChannel
 
 from clarion.brokers.base import Consumer
 from clarion.brokers.in_flight import InFlight
+from clarion.brokers.rabbitmq.acknowledger import Acknowledger
 from clarion.brokers.rabbitmq.connection import NodeConnection
 from clarion.brokers.rabbitmq.failures import TIMEOUT, within
 from clarion.errors import BrokerUnavailable, TopologyMismatch
@@ -40,6 +41,7 @@ class RabbitMQConsumer(Consumer):
         self._tag = ""
         self._channel: PlainChannel | None = None
         self._leaving: asyncio.Task[None] | None = None
+        self._acknowledger: Acknowledger | None = None
 
     async def start(self, connection: NodeConnection, prefetch: int) -> None:
         """Begin to consume. Raises `TopologyMismatch` when there is no such queue."""
@@ -106,7 +108,13 @@ class RabbitMQConsumer(Consumer):
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         # the library cancels this callback when the connection is lost; a task of our own lives on
-        original = _Original(message)
+        try:
+            channel = message.channel
+        except ChannelInvalidStateError:
+            return  # its channel has gone already, and it comes again
+        if self._acknowledger is None or self._acknowledger.channel is not channel:
+            self._acknowledger = Acknowledger(channel)
+        original = _Original(message, self._acknowledger)
         # what was on its way when the broker was told to stop is handled like all before it: to
         # give it back would count against its delivery limit
         if self._stopped:
@@ -118,26 +126,20 @@ class RabbitMQConsumer(Consumer):
 class _Original:
     """A message on the channel that it came by; settling it after that is gone changes nothing."""
 
-    def __init__(self, message: AbstractIncomingMessage) -> None:
+    def __init__(self, message: AbstractIncomingMessage, acknowledger: Acknowledger) -> None:
         self.body = message.body
         self.key = message.routing_key or ""
         self.headers: Mapping[str, object] = message.headers
         self.sent_at = message.timestamp.timestamp() if message.timestamp else None
-        self._message = message
+        self._tag = message.delivery_tag or 0
+        self._acknowledger = acknowledger
 
     @property
     def lost(self) -> bool:
-        try:
-            return self._message.channel.is_closed
-        except ChannelInvalidStateError:
-            return True
+        return self._acknowledger.channel.is_closed
 
     async def ack(self) -> None:
-        with contextlib.suppress(BrokerUnavailable):
-            async with within(TIMEOUT, "acknowledge"):
-                await self._message.ack()
+        await self._acknowledger.ack(self._tag)
 
     async def give_back(self) -> None:
-        with contextlib.suppress(BrokerUnavailable):
-            async with within(TIMEOUT, "give back"):
-                await self._message.nack(requeue=True)
+        await self._acknowledger.give_back(self._tag)
