@@ -106,3 +106,32 @@ async def test_the_buttons_take_the_road_of_real_receipts(
     answer = await system.get(notification_id)
     assert answer["status"] == "delivered"
     assert list(answer["engagement"]) == [seen]
+
+
+async def test_who_complained_is_not_written_to_again_but_by_a_transactional_template(
+    system: System,
+) -> None:
+    await plan(system, automatic=False)
+    await system.until(await system.send(event("email")), "sent")
+    await tell(system, "email", "report_spam")
+
+    news = await system.until(await system.send(event("email")), "suppressed")
+    code = {**event("email", code="123456", expires_minutes=5), "template_id": "otp"}
+    transactional = await system.until(await system.send(code), "sent")
+
+    assert news["reason"] == "spam"
+    assert news["attempts"] == []
+    assert await system.calls(news["notification_id"]) == []
+    assert len(await system.calls(transactional["notification_id"])) == 1
+
+
+async def test_an_address_that_bounced_is_not_written_to_again(system: System) -> None:
+    await plan(system, automatic=False)
+    await system.until(await system.send(event("email")), "sent")
+    await tell(system, "email", "bounce")
+
+    code = {**event("email", code="123456", expires_minutes=5), "template_id": "otp"}
+    answer = await system.until(await system.send(code), "suppressed")
+
+    assert answer["reason"] == "invalid_recipient"
+    assert await system.calls(answer["notification_id"]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -28,6 +29,11 @@ KINDS: dict[Reason, Kind] = {
 """The reasons for which an address is suppressed. `suppressed` is an operator's own word."""
 
 
+AT_ONCE = frozenset(KINDS) - {Reason.INVALID_RECIPIENT, Reason.SUPPRESSED}
+"""Those for which an immediate answer suppresses. An address that is refused as malformed costs
+nothing to try again, and the fault may be in how it was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Suppression:
     """An address that is not written to; of each kind there is at most one per address."""
@@ -41,5 +47,11 @@ class Suppression:
 
 
 def normal(channel: Channel, address: str) -> str:
-    """Return the address as suppressions hold it: of emails, the case does not count."""
-    return address.lower() if channel is Channel.EMAIL else address
+    """Return the address as suppressions hold it: of emails, the case does not count.
+
+    Of ASCII alone: that is what a database lowers in every locale.
+    """
+    return address.translate(_LOWER) if channel is Channel.EMAIL else address
+
+
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)

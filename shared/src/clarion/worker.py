@@ -228,6 +228,7 @@ class Worker(Generic[MessageT]):
         return await self._ask_claim(notification)
 
     async def _ask_claim(self, notification: Notification) -> Claim:
+        policy = self._templates.policy(notification.template_id)
         return await self._patiently(
             lambda: self._store.claim(
                 notification.notification_id,
@@ -235,6 +236,7 @@ class Worker(Generic[MessageT]):
                 lease=self._lease,
                 grace=self._doubts.grace,
                 replay_no=notification.replay_no,
+                transactional=policy.transactional,
             )
         )
 
@@ -246,7 +248,7 @@ class Worker(Generic[MessageT]):
         if claim.verdict is Verdict.ENDED:
             metrics.SENT.labels(self.channel, claim.status).inc()
             log.bind(status=claim.status, reason=claim.reason).warning("not attempted again")
-            if claim.status is Status.EXPIRED:
+            if claim.status in (Status.EXPIRED, Status.SUPPRESSED):
                 return ACK
             return self._dead(claim.reason or Reason.CRASHED, "an attempt was never answered")
         metrics.DUPLICATES.labels(self.channel).inc()

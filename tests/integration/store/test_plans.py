@@ -254,3 +254,23 @@ async def test_a_batch_of_replays_reads_its_own_rows_however_many_are_dead(
 
     assert None not in due
     assert read <= 200
+
+
+async def test_a_claim_probes_the_suppressed_addresses_and_reads_them_never_whole(
+    postgres: Postgres, database: Database
+) -> None:
+    postgres.execute(
+        "INSERT INTO suppressions (channel, address, kind, reason, source, created_at) "
+        "SELECT 'email', 'user' || i || '@example.test', 'wish', 'spam', 'test', now() "
+        "FROM generate_series(1, 60000) AS i",
+        "ANALYZE suppressions",
+        "UPDATE notifications SET status = 'queued' WHERE status = 'sent'",
+    )
+    requests = [ClaimRequest(f"notif_{i:032x}", worker="w1", lease=60.0) for i in range(1, 201)]
+    counted = "SELECT pg_stat_get_xact_tuples_returned('suppressions'::regclass)"
+
+    async with database.write() as connection:
+        await ClaimWriter("postgresql").write(connection, requests)
+        read = (await connection.exec_driver_sql(counted)).scalar_one()
+
+    assert read == 0

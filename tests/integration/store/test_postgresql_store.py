@@ -14,11 +14,17 @@ from clarion_testing.store_contract import Address, StoreContract, brought_to
 from clarion_testing.store_letters import DeadLetterContract
 from clarion_testing.store_receipts import ReceiptContract, receipt
 from clarion_testing.store_retention import RetentionContract
+from clarion_testing.store_suppressions import SuppressionContract
 from clarion_testing.store_waiting import WaitingContract
 
 
 class TestPostgresqlStore(
-    StoreContract, WaitingContract, ReceiptContract, RetentionContract, DeadLetterContract
+    StoreContract,
+    WaitingContract,
+    ReceiptContract,
+    SuppressionContract,
+    RetentionContract,
+    DeadLetterContract,
 ):
     """PostgreSQL keeps the contract."""
 

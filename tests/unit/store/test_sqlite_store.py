@@ -14,6 +14,7 @@ from clarion_testing.store_contract import Address, StoreContract, accepted, eve
 from clarion_testing.store_letters import DeadLetterContract
 from clarion_testing.store_receipts import ReceiptContract
 from clarion_testing.store_retention import RetentionContract
+from clarion_testing.store_suppressions import SuppressionContract
 from clarion_testing.store_waiting import WaitingContract
 
 
@@ -31,7 +32,12 @@ def address(tmp_path: Path) -> Address:
 
 
 class TestSqliteStore(
-    StoreContract, WaitingContract, ReceiptContract, RetentionContract, DeadLetterContract
+    StoreContract,
+    WaitingContract,
+    ReceiptContract,
+    SuppressionContract,
+    RetentionContract,
+    DeadLetterContract,
 ):
     """SQLite keeps the contract."""
 

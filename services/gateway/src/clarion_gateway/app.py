@@ -30,6 +30,7 @@ from clarion_gateway.providers.twilio import TwilioCallbacks
 from clarion_gateway.publisher import Publisher
 from clarion_gateway.rate import RateLimit
 from clarion_gateway.recorder import Recorder
+from clarion_gateway.suppressions import Suppressions
 from clarion_gateway.template_routes import Templates
 from clarion_gateway.webhooks import Webhooks
 
@@ -64,6 +65,7 @@ def create_app(
         *Notifications(acceptor, store, rate, limits).endpoints(),
         *DeadLetters(store, templates, limits).endpoints(),
         *Templates(templates, limits).endpoints(),
+        *Suppressions(store, limits).endpoints(),
         *Webhooks(store, limits, sendgrid_events, twilio_callbacks).endpoints(),
         *operations.endpoints(),
     ]

@@ -136,6 +136,8 @@ class _Operation:
         parameters = []
         for name, described in schema["properties"].items():
             parameter = {"name": name, "in": "query", "schema": _without_null(described)}
+            if name in schema.get("required", []):
+                parameter["required"] = True
             if "description" in described:
                 parameter["description"] = described["description"]
             parameters.append(parameter)

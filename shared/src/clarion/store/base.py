@@ -15,6 +15,7 @@ from typing import Any
 
 from clarion.notification import Channel, Lane, Notification, OnDoubt, Priority, Reason, Status
 from clarion.receipt import Fact, Receipt
+from clarion.suppression import Kind, Suppression
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Verdict(StrEnum):
     CLAIMED = "claimed"  # call the provider
     FINISHED = "finished"  # a duplicate: acknowledge it
     LEASED = "leased"  # another worker is at it, or its next attempt is not due: come back later
-    ENDED = "ended"  # the claim ended it: its deadline was over, or it is held in doubt
+    ENDED = "ended"  # the claim ended it: past its deadline, held in doubt, or suppressed
     UNKNOWN = "unknown"  # no such row: store it first
 
 
@@ -238,12 +239,15 @@ class Store(ABC):
         lease: float,
         grace: float = 0.0,
         replay_no: int = 0,
+        transactional: bool = False,
     ) -> Claim:
         """Take the notification for one attempt, for `lease` seconds by the store's clock.
 
         An attempt that a worker died on is in doubt: for `grace` seconds a receipt may settle it,
         and one that is held is never attempted again by itself. A message that was published
-        before a replay, which its lower `replay_no` tells, finds it `finished`.
+        before a replay, which its lower `replay_no` tells, finds it `finished`. One whose recipient
+        is suppressed ends here; `transactional` passes a wish of the person, never a fault of the
+        address.
         """
 
     @abstractmethod
@@ -267,6 +271,26 @@ class Store(ABC):
 
         Up to 1,000 receipts are one transaction. One that cannot be held takes no other with it.
         """
+
+    @abstractmethod
+    async def suppress(self, given: Suppression) -> bool:
+        """Write to an address no more; False when that was so for this kind already."""
+
+    @abstractmethod
+    async def unsuppress(self, channel: Channel, address: str, kind: Kind | None = None) -> int:
+        """Write to an address again; return how many suppressions that ended."""
+
+    @abstractmethod
+    async def suppressions(
+        self,
+        *,
+        channel: Channel | None = None,
+        address: str | None = None,
+        limit: int,
+        cursor: str | None = None,
+    ) -> tuple[list[Suppression], str | None]:
+        """Return one page of suppressions and the cursor of the next. Raises `ValueError` for a
+        bad cursor."""
 
     @abstractmethod
     async def get(self, notification_id: str) -> NotificationHistory | None:

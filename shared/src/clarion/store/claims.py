@@ -9,12 +9,14 @@ from typing import Any
 from sqlalchemy import Select, Update, and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.types import TypeEngine
 
 from clarion.notification import FINAL, OnDoubt, Reason, Status, sources
 from clarion.store.base import Claim, Verdict
 from clarion.store.clock import after, clock, now, seconds_between
 from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, in_order, incoming
 from clarion.store.schema import attempts, events, guarded_status, notifications
+from clarion.store.suppressing import suppressed, why
 
 _n = notifications.c
 
@@ -23,13 +25,14 @@ _n = notifications.c
 class ClaimRequest:
     """Who wants to attempt which notification, and for how many seconds; `grace` is how many an
     attempt stays in doubt before the next. `replay_no` is what the message says: one from before
-    a replay is out of date."""
+    a replay is out of date. `transactional` passes what its recipient wished for."""
 
     notification_id: str
     worker: str
     lease: float
     grace: float = 0.0
     replay_no: int = 0
+    transactional: bool = False
 
 
 def lease_is_over() -> ColumnElement[bool]:
@@ -65,13 +68,19 @@ class ClaimWriter:
     """Claims rows, many in one statement."""
 
     def __init__(self, dialect: str) -> None:
-        self._claim = _claim(dialect)
+        self._claim = claim_statement(dialect)
+        self._suppress = _suppress(dialect)
         self._refused = _refused(dialect)
 
     async def write(self, connection: AsyncConnection, requests: list[ClaimRequest]) -> list[Claim]:
         """Return each request's verdict; of two for one row in a batch, the first wins."""
         first = firsts(requests, lambda request: request.notification_id)
-        taken = await self._take(connection, [requests[index] for index in first.values()])
+        asked = [requests[index] for index in first.values()]
+        taken = await self._take(connection, self._claim, asked)
+        left = [request for request in asked if request.notification_id not in taken]
+        if left:
+            # seldom: a duplicate, one that must wait, or one that must not be written to
+            taken |= await self._take(connection, self._suppress, left)
         won = {first[notification_id]: claim for notification_id, claim in taken.items()}
         refused = await self._explain(
             connection,
@@ -83,7 +92,7 @@ class ClaimWriter:
         ]
 
     async def _take(
-        self, connection: AsyncConnection, requests: list[ClaimRequest]
+        self, connection: AsyncConnection, statement: Update, requests: list[ClaimRequest]
     ) -> dict[str, Claim]:
         rows = [
             {
@@ -92,21 +101,25 @@ class ClaimWriter:
                 "lease": request.lease,
                 "grace": request.grace,
                 "replay_no": request.replay_no,
+                "transactional": int(request.transactional),
             }
             for request in requests
         ]
-        taken = (await connection.execute(self._claim, in_order(rows, "id"))).all()
+        taken = (await connection.execute(statement, in_order(rows, "id"))).all()
         crashed = [
             # it ended when the next began: two readings of the clock might be out of order
-            crashed_attempt(row, row.attempt - (row.status == Status.SENDING), row.claimed_at)
+            crashed_attempt(row, row.attempt - 1, row.claimed_at)
+            if row.status == Status.SENDING
+            else crashed_attempt(row, row.attempt, row.updated_at)
             for row in taken
             if row.previous == Status.SENDING
         ]
         if crashed:
             await connection.execute(attempts.insert(), crashed)
-        expired = [_deadline(row) for row in taken if row.reason == Reason.EXPIRED]
-        if expired:
-            await connection.execute(events.insert(), expired)
+        # what ended here has no attempt that would tell it
+        ended = [_ending(row) for row in taken if _ended(row)]
+        if ended:
+            await connection.execute(events.insert(), ended)
         return {row.id: _answer(row) for row in taken}
 
     async def _explain(self, connection: AsyncConnection, ids: set[str]) -> dict[str, Any]:
@@ -156,26 +169,32 @@ def _refusal(row: Any, request: ClaimRequest) -> Claim:
     )
 
 
-def _deadline(row: Any) -> dict[str, Any]:
+def _ended(row: Any) -> bool:
+    return row.reason == Reason.EXPIRED or row.status in (Status.SUPPRESSED, Status.FAILED)
+
+
+def _ending(row: Any) -> dict[str, Any]:
     return {
         "notification_id": row.id,
         "at": row.updated_at,
         "status": row.status,
-        "detail": {"reason": Reason.EXPIRED},
+        "detail": {"reason": row.reason},
     }
 
 
-def _claim(dialect: str) -> Update:
-    wanted = incoming(
-        dialect,
-        {
-            "id": TEXT,
-            "worker": TEXT,
-            "lease": DOUBLE,
-            "grace": DOUBLE,
-            "replay_no": INTEGER,
-        },
-    )
+_WANTED: dict[str, TypeEngine[Any]] = {
+    "id": TEXT,
+    "worker": TEXT,
+    "lease": DOUBLE,
+    "grace": DOUBLE,
+    "replay_no": INTEGER,
+    "transactional": INTEGER,
+}
+
+
+def claim_statement(dialect: str) -> Update:
+    """Return the statement that takes a batch of claims."""
+    wanted = incoming(dialect, _WANTED)
     crashed = _n.status == Status.SENDING  # its lease is over, by the guard below
     held = and_(crashed, _n.on_doubt == OnDoubt.HOLD)
     late = _n.expires_at <= now()
@@ -205,29 +224,56 @@ def _claim(dialect: str) -> Update:
             dead_at=decide(clock(), clock(), None, None, None),
             updated_at=clock(),
         )
-        .where(
-            _n.id == wanted.c.id,
-            _n.replay_no <= wanted.c.replay_no,
-            guarded_status().in_([*sources(Status.SENDING), Status.SENDING]),
-            or_(_n.status != Status.IN_DOUBT, _n.on_doubt != OnDoubt.HOLD),
-            # a running attempt's lease, or the wait that its outcome ordered
-            or_(_n.lease_until.is_(None), _n.lease_until <= now()),
-        )
-        .returning(
-            _n.id,
-            _n.status,
-            _n.reason,
-            _n.on_doubt,
-            _n.attempt,
-            _n.failures,
-            _n.previous,
-            _n.previous_worker,
-            _n.previous_claimed_at,
-            _n.claimed_at,
-            _n.updated_at,
-            seconds_between(clock(), _n.lease_until).label("lease_left"),
-        )
+        .where(*_may_start(wanted), ~suppressed(dialect, wanted.c.transactional == 1))
+        .returning(*_CLAIMED)
     )
+
+
+def _suppress(dialect: str) -> Update:
+    """Return the statement that ends those whose recipients are not written to."""
+    wanted = incoming(dialect, _WANTED)
+    # of what may have been sent nobody can say that it was not
+    doubtful = _n.status.in_([Status.SENDING, Status.IN_DOUBT])
+    return (
+        update(notifications)
+        .values(
+            **remember_claim(),
+            status=case((doubtful, Status.FAILED), else_=Status.SUPPRESSED),
+            reason=why(dialect, wanted.c.transactional == 1),
+            lease_until=None,
+            dead_at=case((doubtful, clock())),
+            updated_at=clock(),
+        )
+        .where(*_may_start(wanted), suppressed(dialect, wanted.c.transactional == 1))
+        .returning(*_CLAIMED)
+    )
+
+
+def _may_start(wanted: Any) -> list[ColumnElement[bool]]:
+    return [
+        _n.id == wanted.c.id,
+        _n.replay_no <= wanted.c.replay_no,
+        guarded_status().in_([*sources(Status.SENDING), Status.SENDING]),
+        or_(_n.status != Status.IN_DOUBT, _n.on_doubt != OnDoubt.HOLD),
+        # a running attempt's lease, or the wait that its outcome ordered
+        or_(_n.lease_until.is_(None), _n.lease_until <= now()),
+    ]
+
+
+_CLAIMED = (
+    _n.id,
+    _n.status,
+    _n.reason,
+    _n.on_doubt,
+    _n.attempt,
+    _n.failures,
+    _n.previous,
+    _n.previous_worker,
+    _n.previous_claimed_at,
+    _n.claimed_at,
+    _n.updated_at,
+    seconds_between(clock(), _n.lease_until).label("lease_left"),
+)
 
 
 def _refused(dialect: str) -> Select[Any]:

@@ -14,6 +14,8 @@ from clarion.store.claims import crashed_attempt, lease_is_over, remember_claim
 from clarion.store.clock import after, clock
 from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, in_order, incoming
 from clarion.store.schema import attempts, events, guarded_status, notifications
+from clarion.store.suppressing import Suppressor
+from clarion.suppression import AT_ONCE, KINDS
 
 _n = notifications.c
 
@@ -32,6 +34,7 @@ class OutcomeWriter:
     def __init__(self, dialect: str) -> None:
         self._record = _record(dialect)
         self._written = _written(dialect)
+        self._suppressor = Suppressor(dialect)
 
     async def write(self, connection: AsyncConnection, outcomes: list[Outcome]) -> list[bool]:
         """Return for each outcome whether it stands."""
@@ -41,6 +44,7 @@ class OutcomeWriter:
         finished = [_attempt(row, outcomes[first[row.id, row.attempt]]) for row in applied]
         if finished:
             await connection.execute(attempts.insert(), finished)
+        await self._suppressor.add(connection, [*filter(None, map(_suppression, finished))])
         won = {first[row.id, row.attempt] for row in applied}
         # a commit whose answer was lost is written again by its worker: that is no other's claim
         written = await self._read(
@@ -141,6 +145,19 @@ def _attempt(row: Any, outcome: Outcome) -> dict[str, Any]:
         "duration_ms": outcome.duration_ms,
         "retry_in": outcome.retry_in,
         "worker": row.worker,
+    }
+
+
+def _suppression(attempt: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a refusal says of its recipient for good, if it does."""
+    reason = attempt["reason"]
+    if attempt["status"] is not Status.FAILED or reason not in AT_ONCE:
+        return None
+    return {
+        "id": attempt["notification_id"],
+        "kind": KINDS[reason],
+        "reason": reason,
+        "source": f"{attempt['provider']} {attempt['provider_code'] or 'refused'}",
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Delete, Insert, Select, Update, and_, case, delete, func, or_, select, update
+from sqlalchemy import Insert, Select, Update, and_, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import ColumnElement
@@ -21,8 +21,8 @@ from clarion.receipt import RANKS, Fact, Receipt, standing, waves
 from clarion.store.base import ReceiptResult
 from clarion.store.clock import Instant, clock
 from clarion.store.incoming import INTEGER, TEXT, firsts, in_order, incoming
-from clarion.store.schema import notifications, receipts, suppressions
-from clarion.suppression import Kind
+from clarion.store.schema import notifications, receipts
+from clarion.store.suppressing import Suppressor
 
 _n = notifications.c
 
@@ -37,8 +37,7 @@ class ReceiptWriter:
         self._note = _note(dialect)
         self._known = _known(dialect)
         self._move = _move(dialect)
-        self._suppress = _suppress(dialect)
-        self._lift = _lift(dialect)
+        self._suppressor = Suppressor(dialect)
 
     async def write(self, connection: AsyncConnection, told: list[Receipt]) -> list[ReceiptResult]:
         """Return what became of each; of two with one key in a batch, the first counts."""
@@ -71,12 +70,19 @@ class ReceiptWriter:
         return {wave[row.id].key for row in moved if row.previous != row.status}
 
     async def _address(self, connection: AsyncConnection, new: list[Receipt]) -> None:
-        suppressing = [self._row(one) for one in new if one.suppresses is not None]
-        if suppressing:
-            await connection.execute(self._suppress, in_order(suppressing, "notification_id"))
-        lifting = [self._row(one) for one in new if one.fact is Fact.RESUBSCRIBED]
-        if lifting:
-            await connection.execute(self._lift, in_order(lifting, "notification_id"))
+        suppressing = [
+            {
+                "id": one.notification_id,
+                "kind": one.suppresses,
+                "reason": one.reason,
+                "source": f"{one.provider} {one.fact}",
+            }
+            for one in new
+            if one.suppresses is not None
+        ]
+        await self._suppressor.add(connection, suppressing)
+        lifting = [one.notification_id for one in new if one.fact is Fact.RESUBSCRIBED]
+        await self._suppressor.lift(connection, lifting)
 
     async def _existing(self, connection: AsyncConnection, ids: set[str]) -> set[str]:
         if not ids:
@@ -96,7 +102,6 @@ class ReceiptWriter:
             "reason": receipt.reason,
             "code": receipt.code,
             "text": receipt.text,
-            "kind": receipt.suppresses,
         }
 
     def _change(self, receipt: Receipt) -> dict[str, Any]:
@@ -124,11 +129,6 @@ def moment(dialect: str, at: datetime | None) -> str | None:
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
 
 
-def address_of_row() -> ColumnElement[str]:
-    """Return a row's recipient as suppressions hold it (`clarion.suppression.normal`)."""
-    return case((_n.channel == "email", func.lower(_n.recipient)), else_=_n.recipient)
-
-
 def _result(
     receipt: Receipt, first: bool, new: bool, moved: Iterable[str], known: Iterable[str]
 ) -> ReceiptResult:
@@ -149,7 +149,6 @@ _TOLD: dict[str, TypeEngine[Any]] = {
     "reason": TEXT,
     "code": TEXT,
     "text": TEXT,
-    "kind": TEXT,
 }
 
 
@@ -159,7 +158,7 @@ def _insert(dialect: str, table: Any) -> Any:
 
 def _note(dialect: str) -> Insert:
     told = incoming(dialect, _TOLD)
-    names = [name for name in _TOLD if name != "kind"]
+    names = list(_TOLD)
     rows = (
         select(*(told.c[name] for name in names), clock())
         .join_from(told, notifications, _n.id == told.c.notification_id)
@@ -263,38 +262,3 @@ def _beats(told: Any) -> ColumnElement[bool]:
             ),
         ),
     )
-
-
-def _suppress(dialect: str) -> Insert:
-    told = incoming(dialect, _TOLD)
-    rows = (
-        select(
-            _n.channel,
-            address_of_row().label("address"),
-            told.c.kind,
-            told.c.reason,
-            func.concat(told.c.provider, " ", told.c.fact)
-            if dialect == "postgresql"
-            else told.c.provider.concat(" ").concat(told.c.fact),
-            clock(),
-        )
-        .join_from(told, notifications, _n.id == told.c.notification_id)
-        .order_by(_n.channel, "address", told.c.kind)
-    )
-    statement: Insert = (
-        _insert(dialect, suppressions)
-        .from_select(["channel", "address", "kind", "reason", "source", "created_at"], rows)
-        .on_conflict_do_nothing(index_elements=["channel", "address", "kind"])
-    )
-    return statement
-
-
-def _lift(dialect: str) -> Delete:
-    told = incoming(dialect, _TOLD)
-    wishes = (
-        select(_n.channel, address_of_row())
-        .join_from(told, notifications, _n.id == told.c.notification_id)
-        .where(suppressions.c.channel == _n.channel, suppressions.c.address == address_of_row())
-        .correlate(suppressions)
-    )
-    return delete(suppressions).where(suppressions.c.kind == Kind.WISH, wishes.exists())

@@ -15,7 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from clarion.errors import ClarionError, RowRefused
 from clarion.notification import Channel, Lane, Notification, Reason
 from clarion.receipt import Receipt
-from clarion.store import cancelling, dead_letters, listing, pruning, publishing
+from clarion.store import (
+    cancelling,
+    dead_letters,
+    listing,
+    pruning,
+    publishing,
+    suppressing,
+)
 from clarion.store.base import (
     Accepted,
     Claim,
@@ -38,6 +45,7 @@ from clarion.store.outcomes import OutcomeWriter, Surrender, SurrenderWriter, ch
 from clarion.store.publishing import Confirmed, QueuedWriter
 from clarion.store.receipts import ReceiptWriter
 from clarion.store.replaying import DiscardWriter, ReplayWriter
+from clarion.suppression import Kind, Suppression
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -98,10 +106,11 @@ class SqlStore(DeadLetterStore):
         lease: float,
         grace: float = 0.0,
         replay_no: int = 0,
+        transactional: bool = False,
     ) -> Claim:
         """See `Store`."""
         return await self._claim.submit(
-            ClaimRequest(notification_id, worker, lease, grace, replay_no)
+            ClaimRequest(notification_id, worker, lease, grace, replay_no, transactional)
         )
 
     async def record(self, outcome: Outcome) -> bool:
@@ -132,6 +141,28 @@ class SqlStore(DeadLetterStore):
                 written = await self._database.write_rows(self._receipts.write, part)
             results += [_refused(one) if isinstance(one, ClarionError) else one for one in written]
         return results
+
+    async def suppress(self, given: Suppression) -> bool:
+        """See `Store`."""
+        async with self._database.write() as connection:
+            return await suppressing.suppress(connection, given)
+
+    async def unsuppress(self, channel: Channel, address: str, kind: Kind | None = None) -> int:
+        """See `Store`."""
+        async with self._database.write() as connection:
+            return await suppressing.unsuppress(connection, channel, address, kind)
+
+    async def suppressions(
+        self,
+        *,
+        channel: Channel | None = None,
+        address: str | None = None,
+        limit: int,
+        cursor: str | None = None,
+    ) -> tuple[list[Suppression], str | None]:
+        """See `Store`."""
+        async with self._database.read() as connection:
+            return await suppressing.find(connection, channel, address, limit, cursor)
 
     async def get(self, notification_id: str) -> NotificationHistory | None:
         """See `Store`."""

@@ -18,6 +18,8 @@ class TemplatePolicy(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     on_doubt: OnDoubt | None = None
+    transactional: bool = False
+    """Whether it goes to whom wished for no more: a receipt for what they bought, a code."""
 
 
 def parse_policy(name: str, text: str) -> TemplatePolicy:
