@@ -65,6 +65,7 @@ class Installation:
             "FCM_BASE_URL": self._sandbox.url,
             "RETRY_ATTEMPTS": "1",
             "RETRY_DELAY_MS": "1000",
+            "DOUBT_GRACE_SECONDS": "0",
             "PROVIDER_TIMEOUT_SECONDS": "2",
         }
         process = await asyncio.create_subprocess_exec(

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
 import pytest
@@ -35,7 +34,7 @@ from clarion.store.base import Accepted, Intake, Outcome, Query, Store, Verdict
 
 LEASE = 60.0
 # as new_notification_id makes them, a millisecond apart: in order even within one
-_ids = (f"notif_{milliseconds << 80:032x}" for milliseconds in count(time.time_ns() // 1_000_000))
+_milliseconds = time.time_ns() // 1_000_000
 LONG_AGO = "'2020-01-01 00:00:00.000'"
 NOBODY = "notif_00000000000000000000000000000000"
 OUTCOMES = sorted(TRANSITIONS[Status.SENDING])
@@ -49,10 +48,17 @@ class Address:
     execute: Callable[..., None]
 
 
+def _next_id() -> str:
+    global _milliseconds
+    # never behind the clock for longer than a listing's `since` allows, however long a run takes
+    _milliseconds = max(_milliseconds + 1, time.time_ns() // 1_000_000)
+    return f"notif_{_milliseconds << 80:032x}"
+
+
 def notification(message_id: str = "m1", **changes: Any) -> Notification:
     """Return a notification that nothing has happened to."""
     fields: dict[str, Any] = {
-        "notification_id": next(_ids),
+        "notification_id": _next_id(),
         "message_id": message_id,
         "target_user_id": "user_1",
         "channel": Channel.EMAIL,
