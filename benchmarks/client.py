@@ -48,15 +48,21 @@ class Connections:
 
     async def post(self, request: bytes) -> None:
         """Return once it is answered 202. Raises `RuntimeError` otherwise."""
-        if self._idle:
-            reader, writer = self._idle.pop()
-        else:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = await self._connection()
         writer.write(request)
         status, body = await _answer(reader)
         if status != 202:
             raise RuntimeError(f"answered {status}: {body[:500]!r}")
         self._idle.append((reader, writer))
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            # servers close what said nothing for some seconds
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self._port)
 
     async def close(self) -> None:
         """Close them all."""
