@@ -14,7 +14,7 @@ def test_each_service_gets_its_own_url_and_rabbitmq_hashes_alone(tmp_path: Path)
     credentials.write(tmp_path, {})
 
     passwords = {path.name: path.read_text() for path in (tmp_path / "passwords").iterdir()}
-    assert len(set(passwords.values())) == 10
+    assert len(set(passwords.values())) == 11
     for service in ("gateway", "email", "whatsapp", "push"):
         expected = f"amqp://{service}:{passwords[service]}@rabbitmq:5672/"
         assert text(tmp_path, service, "broker_url") == expected

@@ -8,6 +8,7 @@
     DIR/rabbitmq/erlang_cookie              by which the nodes of a cluster know each other
     DIR/postgres/password                   what PostgreSQL initialises itself with
     DIR/grafana/password                    of Grafana's user `admin`
+    DIR/<reader>/unsubscribe_secret         what the links to unsubscribe are signed with
     DIR/<reader>/sandbox_secret             what the sandbox signs its receipts with
 
 A password in `RABBITMQ_<USER>_PASSWORD` or `POSTGRES_PASSWORD` is used as it is; one that was
@@ -48,6 +49,9 @@ def write(folder: Path, environment: Mapping[str, str]) -> None:
     _write(folder / "postgres" / "password", database)
     _write(folder / "grafana" / "password", _password(folder, "grafana", ""))
     _write_keys(folder / "gateway" / "api_keys", environment.get("API_KEYS", ""))
+    links = _password(folder, "unsubscribe", environment.get("UNSUBSCRIBE_SECRET", ""))
+    for reader in ("gateway", "email"):
+        _write(folder / reader / "unsubscribe_secret", links)
     stand_in = _password(folder, "sandbox", environment.get("SANDBOX_SECRET", ""))
     for reader in ("gateway", "whatsapp", "sandbox"):
         _write(folder / reader / "sandbox_secret", stand_in)

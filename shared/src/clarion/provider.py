@@ -34,10 +34,14 @@ MessageT_contra = TypeVar("MessageT_contra", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Which call to a provider this is; it travels with the message, so that receipts name it."""
+    """Which call to a provider this is; it travels with the message, so that receipts name it.
+
+    `bulk` says that its reader must be able to unsubscribe with one click.
+    """
 
     notification_id: str
     number: int
+    bulk: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,7 +258,8 @@ class Worker(Generic[MessageT]):
     async def _attempt(
         self, notification: Notification, message: MessageT, claim: Claim, call: Call
     ) -> Settlement:
-        attempt = Attempt(notification.notification_id, claim.attempt)
+        policy = self._templates.policy(notification.template_id)
+        attempt = Attempt(notification.notification_id, claim.attempt, policy.bulk)
         started = time.perf_counter()
         answer: SentMessage | SendError
         try:

@@ -31,7 +31,9 @@ from clarion.errors import (
     Throttled,
     Transient,
 )
+from clarion.notification import Channel
 from clarion.provider import Attempt, HttpTransport
+from clarion.unsubscribe import UnsubscribeLinks
 from clarion_email.content import EmailMessage
 from clarion_email.providers.sendgrid import SendGrid
 from clarion_testing.vendor import Vendor, vendor
@@ -273,3 +275,30 @@ async def test_a_torn_answer_still_counts_as_accepted(api: Vendor, sendgrid: Sen
     api.answers.append("torn")
 
     assert (await sendgrid.send(MESSAGE, ATTEMPT)).provider_message_id == "torn-1"
+
+
+async def test_a_bulk_email_can_be_unsubscribed_from_with_one_click(api: Vendor) -> None:
+    links = UnsubscribeLinks("a secret of this test", "https://clarion.example.com")
+    transport = HttpTransport(timeout=0.5)
+    provider = SendGrid(
+        transport, KEY, sender="a@example.com", sender_name="A", base_url=api.url, links=links
+    )
+
+    await provider.send(MESSAGE, Attempt("notif_1", 1, bulk=True))
+    await provider.send(MESSAGE, Attempt("notif_2", 1))
+
+    await transport.close()
+    bulk, other = (json.loads(request.body) for request in api.requests)
+    url = links.url(Channel.EMAIL, MESSAGE.to)
+    assert bulk["headers"] == {
+        "List-Unsubscribe": f"<{url}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+    assert "headers" not in other
+
+
+async def test_a_bulk_email_without_a_link_is_not_sent(api: Vendor, sendgrid: SendGrid) -> None:
+    with pytest.raises(BadMessage, match="UNSUBSCRIBE_SECRET"):
+        await sendgrid.send(MESSAGE, Attempt("notif_1", 1, bulk=True))
+
+    assert api.requests == []

@@ -79,6 +79,7 @@ def test_a_service_starts_with_what_it_is_told(
         "database_url": "postgresql://clarion:something@postgres:5432/clarion",
         "twilio_account_sid": "AC" + "1" * 32,
         "sandbox_secret": "longer than 16 characters",
+        "unsubscribe_secret": "longer than 16 characters",
     }
     secrets = secrets_of(pod)
     for setting in secrets:

@@ -29,6 +29,17 @@ class EmailSettings(WorkerSettings):
         description="the EU region is https://api.eu.sendgrid.com",
     )
 
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/]+",
+        description="where readers reach the gateway: the links to unsubscribe lead there",
+    )
+    unsubscribe_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="what those links are signed with, here and there",
+    )
+
     @field_validator("email_from", "email_reply_to")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:

@@ -19,6 +19,7 @@ from clarion.settings import load, secrets_folder, secrets_of
 from clarion.store import open_store
 from clarion.store.retention import retention_of, sweeping
 from clarion.templates import TemplateRepository
+from clarion.unsubscribe import UnsubscribeLinks
 from clarion_gateway import server
 from clarion_gateway.app import create_app
 from clarion_gateway.auth import (
@@ -136,6 +137,9 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             access_log=settings.access_log == "on",
             sendgrid_events=_sendgrid_events(settings),
             twilio_callbacks=_twilio_callbacks(settings),
+            unsubscribe_links=None
+            if settings.unsubscribe_secret is None
+            else UnsubscribeLinks(settings.unsubscribe_secret.get_secret_value().strip()),
             publisher=Publisher(store, broker, rate=settings.backlog_rate),
         )
         spare_the_collector()

@@ -12,6 +12,7 @@ from clarion.brokers.base import Broker
 from clarion.notification import Channel, OnDoubt
 from clarion.store.letters import DeadLetterStore
 from clarion.templates import TemplateRepository
+from clarion.unsubscribe import UnsubscribeLinks
 from clarion_gateway.auth import ApiKeys
 from clarion_gateway.dead_letters import DeadLetters
 from clarion_gateway.docs import build_page
@@ -32,6 +33,7 @@ from clarion_gateway.rate import RateLimit
 from clarion_gateway.recorder import Recorder
 from clarion_gateway.suppressions import Suppressions
 from clarion_gateway.template_routes import Templates
+from clarion_gateway.unsubscribing import Unsubscribing
 from clarion_gateway.webhooks import Webhooks
 
 
@@ -49,6 +51,7 @@ def create_app(
     on_doubt: OnDoubt = OnDoubt.RESEND,
     sendgrid_events: SendGridEvents | None = None,
     twilio_callbacks: TwilioCallbacks | None = None,
+    unsubscribe_links: UnsubscribeLinks | None = None,
 ) -> Starlette:
     """Return the gateway of these parts; its lifespan starts and stops the publisher.
 
@@ -66,6 +69,7 @@ def create_app(
         *DeadLetters(store, templates, limits).endpoints(),
         *Templates(templates, limits).endpoints(),
         *Suppressions(store, limits).endpoints(),
+        *Unsubscribing(store, limits, unsubscribe_links).endpoints(),
         *Webhooks(store, limits, sendgrid_events, twilio_callbacks).endpoints(),
         *operations.endpoints(),
     ]

@@ -44,6 +44,9 @@ class GatewaySettings(CommonSettings, RetentionSettings):
         pattern=r"^https?://[^\s/]+",
         description="where providers and readers reach this gateway; Twilio signs it",
     )
+    unsubscribe_secret: SecretStr | None = Field(
+        None, min_length=16, description="what the links to unsubscribe are signed with"
+    )
     sandbox_secret: SecretStr | None = Field(
         None,
         min_length=16,

@@ -33,7 +33,7 @@ class StandaloneSettings(CommonSettings):
         """The same as an address."""
         return f"sqlite:///{quote(str(self.database_file))}"
 
-    def email(self, sandbox: str) -> EmailSettings:
+    def email(self, sandbox: str, gateway: str, secret: str) -> EmailSettings:
         """Return the email worker's settings; whatever `.env` holds, it sends to the sandbox."""
         return load(
             EmailSettings,
@@ -41,6 +41,8 @@ class StandaloneSettings(CommonSettings):
             templates_dir=self.templates_dir,
             sendgrid_api_key=SecretStr("SG.sandbox"),
             sendgrid_base_url=sandbox,
+            public_url=gateway,
+            unsubscribe_secret=SecretStr(secret),
         )
 
     def whatsapp(self, sandbox: str, gateway: str, secret: str) -> WhatsAppSettings:

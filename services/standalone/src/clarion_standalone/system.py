@@ -23,9 +23,11 @@ from clarion.store import migrate, open_store
 from clarion.store.base import Store
 from clarion.store.letters import DeadLetterStore
 from clarion.templates import TemplateRepository
+from clarion.unsubscribe import UnsubscribeLinks
 from clarion.worker import Worker
 from clarion_email import content as email_content
 from clarion_email.providers import open_provider as open_email
+from clarion_email.settings import EmailSettings
 from clarion_gateway.app import create_app as create_gateway
 from clarion_gateway.auth import ApiKeys, parse_keys, require_keys
 from clarion_gateway.providers.sandbox import public_key
@@ -67,7 +69,8 @@ async def running(
         vendors = create_sandbox(secret=secret, events_url=f"{url_of(gateway)}/webhooks/sendgrid")
         await stack.enter_async_context(serving(sandbox_config(vendors), sandbox))
         whatsapp = settings.whatsapp(url_of(sandbox), url_of(gateway), secret)
-        workers = _workers(settings, broker, store, transport, url_of(sandbox), whatsapp)
+        email = settings.email(url_of(sandbox), url_of(gateway), secret)
+        workers = _workers(settings, broker, store, transport, url_of(sandbox), email, whatsapp)
         recovered = await republish(store, broker)
         if recovered:
             logger.info("published {} unfinished notifications again", recovered)
@@ -82,6 +85,7 @@ async def running(
             workers,
             sendgrid_events=SendGridEvents(public_key(secret)),
             twilio_callbacks=TwilioCallbacks(secret, url_of(gateway)),
+            unsubscribe_links=UnsubscribeLinks(secret),
         )
         await stack.enter_async_context(serving(gateway_config(app, stop_seconds=2), gateway))
         yield
@@ -113,9 +117,9 @@ def _workers(
     store: Store,
     transport: HttpTransport,
     sandbox: str,
+    email: EmailSettings,
     whatsapp: WhatsAppSettings,
 ) -> list[Worker[Any]]:
-    email = settings.email(sandbox)
     push = settings.push(sandbox)
     return [
         build_worker(

@@ -19,6 +19,7 @@ class TemplatePolicy(BaseModel):
 
     on_doubt: OnDoubt | None = None
     transactional: bool = False
+    bulk: bool = False
     """Whether it goes to whom wished for no more: a receipt for what they bought, a code."""
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic_core import to_json
 from python_http_client.exceptions import HTTPError, err_dict
 
-from clarion.errors import SendError
+from clarion.errors import BadMessage, SendError
+from clarion.notification import Channel
 from clarion.provider import (
     INVALID_RECIPIENT,
     Attempt,
@@ -20,6 +21,7 @@ from clarion.provider import (
     of_status,
     report_unknown,
 )
+from clarion.unsubscribe import UnsubscribeLinks
 from clarion_email.content import EmailMessage
 from clarion_email.providers.sendgrid_errors import MEANINGS
 
@@ -53,6 +55,7 @@ class SendGrid:
         sender_name: str,
         reply_to: str | None = None,
         base_url: str = "https://api.sendgrid.com",
+        links: UnsubscribeLinks | None = None,
     ) -> None:
         self._transport = transport
         self._api_key = api_key
@@ -64,6 +67,7 @@ class SendGrid:
         }
         self._sender = {"email": sender, "name": sender_name}
         self._reply_to = reply_to
+        self._links = links
 
     async def send(self, message: EmailMessage, attempt: Attempt) -> SentMessage:
         """Return once SendGrid has answered 202; the id is its `X-Message-Id`."""
@@ -97,7 +101,21 @@ class SendGrid:
         }
         if reply_to := message.reply_to or self._reply_to:
             request["reply_to"] = {"email": reply_to}
+        if attempt.bulk:
+            request["headers"] = self._one_click(message)
         return request
+
+    def _one_click(self, message: EmailMessage) -> dict[str, str]:
+        if self._links is None:
+            raise BadMessage(
+                "its template is marked bulk: set PUBLIC_URL and UNSUBSCRIBE_SECRET",
+                code="unsubscribe",
+            )
+        # RFC 8058: mail programs post the second to the URL in the first
+        return {
+            "List-Unsubscribe": f"<{self._links.url(Channel.EMAIL, message.to)}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
 
     def _error(self, reply: Reply) -> SendError:
         errors = _errors(reply)
