@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
+from clarion_testing.chaos.proxy import CuttingProxy
 from clarion_testing.chaos.scenario import Scenario
 from clarion_testing.chaos.table import Row, render
 from clarion_testing.postgres import Postgres
@@ -15,7 +17,7 @@ from clarion_testing.rabbitmq_cluster import RabbitMQCluster
 from clarion_testing.rabbitmq_nodes import RabbitMQ
 from clarion_testing.sandbox import sandbox
 
-__all__ = ["clustered", "sandbox", "scenario"]
+__all__ = ["clustered", "proxy", "sandbox", "scenario"]
 
 _rows: list[Row] = []
 
@@ -40,6 +42,13 @@ async def clustered(
     scenario = Scenario(_title(request), rabbitmq_cluster.nodes[-1], postgres, tmp_path)
     scenario.broker_url = rabbitmq_cluster.url
     async with _running(scenario) as running:
+        yield running
+
+
+@pytest.fixture
+async def proxy(rabbitmq: RabbitMQ) -> AsyncIterator[CuttingProxy]:
+    """A way to the broker that a test can cut."""
+    async with CuttingProxy(URL(rabbitmq.admin_url).port or 5672) as running:
         yield running
 
 

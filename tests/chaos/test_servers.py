@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from yarl import URL
 
 from clarion_testing.chaos.proxy import CuttingProxy
 from clarion_testing.chaos.scenario import COUNT, Scenario
@@ -69,9 +68,9 @@ async def test_a_broker_that_is_gone_for_20_s_during_intake(scenario: Scenario) 
 
 
 @pytest.mark.chaos
-async def test_connections_cut_in_the_middle_of_a_publish(scenario: Scenario) -> None:
-    proxy = CuttingProxy(URL(scenario.node.admin_url).port or 5672)
-    await proxy.start()
+async def test_connections_cut_in_the_middle_of_a_publish(
+    scenario: Scenario, proxy: CuttingProxy
+) -> None:
     scenario.broker_port = proxy.port
     await scenario.start()
 
@@ -82,7 +81,6 @@ async def test_connections_cut_in_the_middle_of_a_publish(scenario: Scenario) ->
 
     scenario.kills += proxy.cuts
     await scenario.end()
-    await proxy.stop()
     assert scenario.traffic.answers == {202: COUNT}
 
 

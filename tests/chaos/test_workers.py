@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from yarl import URL
 
 from clarion.notification import Channel
 from clarion_testing.chaos.processes import Crash
@@ -60,9 +59,8 @@ async def test_workers_scaled_from_1_to_3_and_back_while_sending(scenario: Scena
     async with asyncio.TaskGroup() as group:
         group.create_task(scenario.send(over=15))
         await scenario.sent(COUNT // 4)
-        for channel in Channel:
-            await scenario.add_worker(channel)
-            await scenario.add_worker(channel)
+        added = [await scenario.add_worker(channel) for channel in [*Channel, *Channel]]
+        await scenario.ready(added)
         await scenario.sent(COUNT * 2 // 3)
         for workers in scenario.workers.values():
             # the oldest go, as in a rolling update
@@ -76,11 +74,12 @@ async def test_workers_scaled_from_1_to_3_and_back_while_sending(scenario: Scena
 
 
 @pytest.mark.chaos
-async def test_workers_frozen_and_cut_off_for_longer_than_their_leases(scenario: Scenario) -> None:
-    proxy = CuttingProxy(URL(scenario.node.admin_url).port or 5672)
-    await proxy.start()
+async def test_workers_frozen_and_cut_off_for_longer_than_their_leases(
+    scenario: Scenario, proxy: CuttingProxy
+) -> None:
     await scenario.start()
     frozen = [await scenario.add_worker(each, broker_port=proxy.port) for each in Channel]
+    await scenario.ready(frozen)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(scenario.send(over=20))
@@ -97,7 +96,6 @@ async def test_workers_frozen_and_cut_off_for_longer_than_their_leases(scenario:
                 worker.thaw()
 
     await scenario.end()
-    await proxy.stop()
 
 
 @pytest.mark.chaos

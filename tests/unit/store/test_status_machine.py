@@ -380,7 +380,7 @@ def _intake(status: Status, on_doubt: OnDoubt) -> Intake:
 
 TestStatuses = StatusMachine.TestCase
 TestStatuses.settings = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

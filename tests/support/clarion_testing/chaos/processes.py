@@ -33,6 +33,7 @@ class Service:
         crashes: Sequence[Crash] = (),
     ) -> None:
         self.module = module
+        self.url = f"http://127.0.0.1:{environment['PORT']}"
         self.kills = 0
         self._environment = dict(environment)
         self._log = folder / f"{module}-{environment['PORT']}.log"

@@ -20,10 +20,18 @@ class CuttingProxy:
         self.port = 0
         self.cuts = 0
 
-    async def start(self) -> None:
+    async def __aenter__(self) -> CuttingProxy:
         """Listen on a free port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End what is left and listen no more."""
+        if self._server is not None:
+            self._server.close()
+        for link in list(self._links):
+            link.reset()
 
     def cut(self, *, mute: bool) -> None:
         """End every connection within its next few frames.
@@ -34,13 +42,6 @@ class CuttingProxy:
         for link in self._links:
             link.end_soon(self._random.randint(1, 3000), mute=mute)
             self.cuts += 1
-
-    async def stop(self) -> None:
-        """End what is left and listen no more."""
-        if self._server is not None:
-            self._server.close()
-        for link in list(self._links):
-            link.reset()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -131,6 +131,11 @@ class Scenario:
         self.workers[channel].append(worker)
         return worker
 
+    async def ready(self, workers: Iterable[Service]) -> None:
+        """Return once each of the workers takes messages."""
+        for worker in workers:
+            await self._answers(f"{worker.url}/health/ready")
+
     @property
     def sandbox(self) -> str:
         """Where the providers' stand-in answers."""
