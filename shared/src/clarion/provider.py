@@ -64,6 +64,20 @@ class Provider(Protocol[MessageT_contra]):
         ...
 
 
+async def ask(
+    provider: Provider[MessageT_contra], message: MessageT_contra, attempt: Attempt
+) -> SentMessage | SendError:
+    """Return what the provider says of a message: whatever happens, there is an answer."""
+    try:
+        return await provider.send(message, attempt)
+    except SendError as error:
+        return error
+    except Exception as error:  # noqa: BLE001  a provider's bug must not hold its message for ever
+        logger.bind(notification_id=attempt.notification_id).exception("the provider broke")
+        # how far the call got is not known
+        return Ambiguous(f"unexpected {type(error).__name__}", code="unexpected")
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What a vendor's code means for us: which error, why, and how long to wait if not told."""

@@ -19,6 +19,7 @@ from loguru import logger
 from clarion import logs
 from clarion.brokers import open_broker
 from clarion.brokers.base import Broker
+from clarion.composing import Compose
 from clarion.errors import BrokerUnavailable, ClarionError, SettingsError
 from clarion.notification import Channel, Priority
 from clarion.ops import WorkerHealth, create_app
@@ -29,7 +30,7 @@ from clarion.settings import WorkerSettings, load, secrets_of
 from clarion.store import open_store
 from clarion.store.base import Store
 from clarion.templates import TemplateRepository
-from clarion.worker import Compose, Worker
+from clarion.worker import Worker
 
 MessageT = TypeVar("MessageT")
 SettingsT = TypeVar("SettingsT", bound=WorkerSettings)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from loguru import logger
@@ -21,56 +21,28 @@ from loguru import logger
 from clarion import metrics
 from clarion.brokers.base import Broker, Delivery
 from clarion.circuit import CircuitPolicy, State
+from clarion.claiming import Claimant, with_patience
+from clarion.composing import Compose, Unsendable, compose_with
 from clarion.consumption import Consumption
 from clarion.errors import (
-    Ambiguous,
-    BrokerUnavailable,
     InvalidEvent,
     MessageIdConflict,
     RowRefused,
     SendError,
-    StoreUnavailable,
-    TemplateError,
 )
 from clarion.gate import Call, Gate, PutOff
-from clarion.messages import decode
 from clarion.notification import Channel, Notification, Priority, Reason, Status
 from clarion.outcomes import Doubts, judge, spare
-from clarion.patience import patiently
-from clarion.provider import Attempt, Provider, SentMessage
+from clarion.provider import Attempt, Provider, SentMessage, ask
 from clarion.retry import RetryPolicy
-from clarion.store.base import Claim, Intake, Outcome, Store, Verdict
+from clarion.settlement import ACK, Settlement, settle
+from clarion.store.base import Claim, Outcome, Store, Verdict
 from clarion.templates import TemplateRepository
 
 MessageT = TypeVar("MessageT")
-ResultT = TypeVar("ResultT")
-
-Compose = Callable[[Notification, Mapping[str, str]], MessageT]
-"""Makes a channel's message of a notification and its rendered parts; raises `BadMessage` or
-`BadRecipient`."""
 
 UNEXPECTED_SECONDS = 30.0
 """The wait of a message that met an error that nobody thought of; it is kept, never dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """How a message ends: acknowledged, or first put off by `delay`, or parked for `reason`."""
-
-    delay: float | None = None
-    reason: str | None = None
-    detail: str = ""
-
-
-ACK = Settlement()
-
-
-class _GivenUp(Exception):
-    """A notification that cannot be sent, found before any provider was called."""
-
-    def __init__(self, reason: Reason, text: str) -> None:
-        self.reason = reason
-        self.text = text
 
 
 class Worker(Generic[MessageT]):
@@ -103,6 +75,15 @@ class Worker(Generic[MessageT]):
         self._lease = lease
         self._doubts = doubts or Doubts()
         self.gate = Gate(channel, circuit or CircuitPolicy(), rate)
+        self._claimant = Claimant(
+            store,
+            templates,
+            channel,
+            name,
+            lease=lease,
+            grace=self._doubts.grace,
+            on_doubt=self._doubts.policy,
+        )
         self._consumption = Consumption(broker, channel, prefetch, self.handle)
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -151,10 +132,10 @@ class Worker(Generic[MessageT]):
         try:
             settlement = await self._deliver(delivery)
             await self._consumption.steady()
-            await self._settle(delivery, settlement)
+            await settle(delivery, settlement)
         except Exception:  # noqa: BLE001  unsettled, it would hold its place for half an hour
             logger.bind(lane=delivery.lane.routing_key).exception("a message could not be handled")
-            await self._settle(delivery, Settlement(delay=UNEXPECTED_SECONDS))
+            await settle(delivery, Settlement(delay=UNEXPECTED_SECONDS))
         finally:
             self._in_flight -= 1
             if not self._in_flight:
@@ -164,13 +145,13 @@ class Worker(Generic[MessageT]):
         if wait := self.gate.wait:
             return Settlement(delay=wait)
         try:
-            notification = await self._identify(delivery)
+            notification = await self._claimant.identify(delivery.body)
         except (InvalidEvent, MessageIdConflict, RowRefused) as error:
             logger.bind(lane=delivery.lane.routing_key).error("message cannot be read: {}", error)
             return self._dead(Reason.INVALID_EVENT, str(error))
         try:
-            message = self._compose(notification)
-        except _GivenUp as error:
+            message = compose_with(self._templates, self._make_message, notification)
+        except Unsendable as error:
             return await self._give_up(notification, error)
         try:
             async with self.gate.turn(delivery.lane.priority) as call:
@@ -179,7 +160,7 @@ class Worker(Generic[MessageT]):
             return Settlement(delay=put_off.seconds)
 
     async def _send(self, notification: Notification, message: MessageT, call: Call) -> Settlement:
-        claim = await self._claim(notification)
+        claim = await self._claimant.claim(notification)
         if claim.verdict is not Verdict.CLAIMED:
             return self._without_claim(notification, claim)
         if self._policy.next_delay(claim.failures) is None:
@@ -187,58 +168,6 @@ class Worker(Generic[MessageT]):
             spent = "every attempt was spent; the provider was not called again"
             return await self._fail_unsent(notification, claim, Reason.CRASHED, spent)
         return await self._attempt(notification, message, claim, call)
-
-    async def _identify(self, delivery: Delivery) -> Notification:
-        """Return the notification, stored: another producer's event gets its row here."""
-        decoded = decode(delivery.body, self.channel)
-        if decoded.digest is None:
-            return decoded.notification
-        known = self._templates.with_policy(decoded.notification, self._doubts.policy)
-        return await self._adopt(known, f"broker/{self.channel}", decoded.digest)
-
-    async def _adopt(self, notification: Notification, producer: str, digest: str) -> Notification:
-        intake = Intake(
-            producer=producer,
-            message_id=notification.message_id,
-            body_hash=digest,
-            notifications=(notification,),
-            # the publisher brings a scheduled one back when its time has come
-            status=Status.QUEUED if notification.send_at is None else Status.SCHEDULED,
-        )
-        accepted = await self._patiently(lambda: self._store.accept(intake))
-        return notification.model_copy(update={"notification_id": accepted[0].notification_id})
-
-    def _compose(self, notification: Notification) -> MessageT:
-        try:
-            parts = self._templates.render(notification)
-        except TemplateError as error:
-            raise _GivenUp(Reason.TEMPLATE_ERROR, str(error)) from error
-        try:
-            return self._make_message(notification, parts)
-        except SendError as error:
-            raise _GivenUp(Reason(error.reason), str(error)) from error
-
-    async def _claim(self, notification: Notification) -> Claim:
-        claim = await self._ask_claim(notification)
-        if claim.verdict is not Verdict.UNKNOWN:
-            return claim
-        # the database was restored to a time before this notification: it is still to be sent
-        identifier = notification.notification_id
-        await self._adopt(notification, f"broker/{identifier}", identifier)
-        return await self._ask_claim(notification)
-
-    async def _ask_claim(self, notification: Notification) -> Claim:
-        policy = self._templates.policy(notification.template_id)
-        return await self._patiently(
-            lambda: self._store.claim(
-                notification.notification_id,
-                worker=self.name,
-                lease=self._lease,
-                grace=self._doubts.grace,
-                replay_no=notification.replay_no,
-                transactional=policy.transactional,
-            )
-        )
 
     def _without_claim(self, notification: Notification, claim: Claim) -> Settlement:
         log = logger.bind(notification_id=notification.notification_id, channel=self.channel)
@@ -261,15 +190,7 @@ class Worker(Generic[MessageT]):
         policy = self._templates.policy(notification.template_id)
         attempt = Attempt(notification.notification_id, claim.attempt, policy.bulk)
         started = time.perf_counter()
-        answer: SentMessage | SendError
-        try:
-            answer = await self._provider.send(message, attempt)
-        except SendError as error:
-            answer = error
-        except Exception as error:  # noqa: BLE001  a provider's bug must not hold its message for ever
-            logger.bind(notification_id=attempt.notification_id).exception("the provider broke")
-            # how far the call got is not known
-            answer = Ambiguous(f"unexpected {type(error).__name__}", code="unexpected")
+        answer = await ask(self._provider, message, attempt)
         duration_ms = (time.perf_counter() - started) * 1000
         outcome = judge(
             answer,
@@ -301,15 +222,15 @@ class Worker(Generic[MessageT]):
         )
         return await self._record(outcome)
 
-    async def _give_up(self, notification: Notification, error: _GivenUp) -> Settlement:
+    async def _give_up(self, notification: Notification, error: Unsendable) -> Settlement:
         identifier = notification.notification_id
-        given_up = await self._patiently(
+        given_up = await with_patience(
             lambda: self._store.give_up(
                 identifier, error.reason, error.text, replay_no=notification.replay_no
             )
         )
         if not given_up:  # its row is missing, finished, or in the hands of another attempt
-            claim = await self._claim(notification)
+            claim = await self._claimant.claim(notification)
             if claim.verdict is not Verdict.CLAIMED:
                 return self._without_claim(notification, claim)
             return await self._fail_unsent(notification, claim, error.reason, error.text)
@@ -321,7 +242,7 @@ class Worker(Generic[MessageT]):
     # -- what follows from an outcome ------------------------------------------------------------
 
     async def _record(self, outcome: Outcome) -> Settlement:
-        if await self._patiently(lambda: self._store.record(outcome)):
+        if await with_patience(lambda: self._store.record(outcome)):
             return self._conclude(outcome)
         logger.bind(
             notification_id=outcome.notification_id,
@@ -362,22 +283,6 @@ class Worker(Generic[MessageT]):
     def _dead(self, reason: Reason, detail: str) -> Settlement:
         metrics.DEAD_LETTERS.labels(self.channel, reason).inc()
         return Settlement(reason=reason, detail=detail)
-
-    async def _settle(self, delivery: Delivery, settlement: Settlement) -> None:
-        try:
-            if settlement.reason is not None:
-                await delivery.dead_letter(settlement.reason, settlement.detail)
-            elif settlement.delay is not None:
-                await delivery.retry(settlement.delay)
-            else:
-                await delivery.ack()
-        except BrokerUnavailable as error:
-            # it comes again by itself, and its row says how far it got
-            logger.bind(error=str(error)).warning("a message was not settled")
-
-    async def _patiently(self, write: Callable[[], Awaitable[ResultT]]) -> ResultT:
-        # the message stays unsettled meanwhile: a provider's answer is never thrown away
-        return await patiently(write, StoreUnavailable, "writing to the store")
 
     # -- a provider that does not work -----------------------------------------------------------
 

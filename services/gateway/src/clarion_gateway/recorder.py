@@ -8,6 +8,7 @@ from loguru import logger
 
 from clarion import metrics
 from clarion.brokers.base import Broker, Consumer, DeadLetter
+from clarion.claiming import adopt
 from clarion.errors import (
     BrokerError,
     InvalidEvent,
@@ -18,11 +19,14 @@ from clarion.errors import (
 from clarion.messages import decode
 from clarion.notification import FINAL, Notification, Reason, Status
 from clarion.patience import patiently
-from clarion.store.base import Intake, Store
+from clarion.store.base import Store
 
 PREFETCH = 100
 LOOK_SECONDS = 2.0
 """How often a notification that a worker still holds is looked at again."""
+
+_SETTLED = FINAL | {Status.IN_DOUBT, Status.SCHEDULED}
+"""What has an end, or is brought to one by a receipt, an operator or the publisher."""
 
 _REASONS = {"expired": Reason.EXPIRED}
 
@@ -82,7 +86,7 @@ class Recorder:
             history = await patiently(
                 lambda: self._store.get(identifier), StoreUnavailable, "reading the record"
             )
-            if history is None or history.record.status in FINAL | {Status.IN_DOUBT}:
+            if history is None or history.record.status in _SETTLED:
                 return
             if history.record.replay_no > notification.replay_no:
                 return
@@ -104,19 +108,9 @@ class Recorder:
         """Return the letter's notification; that of another producer is stored here at last."""
         try:
             decoded = decode(letter.body, letter.channel)
-            notification, digest = decoded.notification, decoded.digest
-            if digest is None:
-                return notification
-            intake = Intake(
-                producer=f"broker/{letter.channel}",
-                message_id=notification.message_id,
-                body_hash=digest,
-                notifications=(notification,),
-                status=Status.QUEUED,
-            )
-            accepted = await patiently(
-                lambda: self._store.accept(intake), StoreUnavailable, "recording a dead letter"
-            )
+            if decoded.digest is None:
+                return decoded.notification
+            producer = f"broker/{letter.channel}"
+            return await adopt(self._store, decoded.notification, producer, decoded.digest)
         except (InvalidEvent, MessageIdConflict, RowRefused):
             return None
-        return notification.model_copy(update={"notification_id": accepted[0].notification_id})
