@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import Any
 
 from loguru import logger
 from starlette.requests import Request
 from starlette.responses import Response
 
-from clarion.errors import FieldProblem, StoreUnavailable
+from clarion.errors import FieldProblem
 from clarion.event import content_problems
 from clarion.store.letters import DeadLetterStore, DeadQuery
 from clarion.templates import TemplateRepository
@@ -26,8 +24,6 @@ MAX_PATCH_BYTES = 64 * 1024
 """How large a payload may be that is merged into every letter."""
 
 _REFUSALS = (400, 408, 413, 415, 422, 503)
-
-T = TypeVar("T")
 
 
 class DeadLetters:
@@ -44,7 +40,7 @@ class DeadLetters:
         """List dead letters."""
         asked = parse_query(models.DeadListing, request)
         try:
-            page = await self._bounded(
+            page = await self._limits.in_time(
                 self._store.find_dead(asked.query(), limit=asked.limit, cursor=asked.cursor)
             )
         except ValueError as error:
@@ -60,7 +56,7 @@ class DeadLetters:
     async def groups(self, request: Request) -> Response:
         """Count dead letters that ended alike."""
         asked = parse_query(models.Narrowing, request)
-        found = await self._bounded(self._store.dead_groups(asked.query()))
+        found = await self._limits.in_time(self._store.dead_groups(asked.query()))
         return model_response(
             models.DeadGroupList(
                 groups=[
@@ -171,12 +167,6 @@ class DeadLetters:
             remaining=tally.remaining,
         ).info("dead letters: {}", type(action).__name__.lower())
         return tally
-
-    async def _bounded(self, question: Awaitable[T]) -> T:
-        try:
-            return await asyncio.wait_for(question, self._limits.work_seconds)
-        except TimeoutError as error:
-            raise StoreUnavailable("the database did not answer in time") from error
 
 
 def _selection(order: models.Order, problems: list[FieldProblem], subject: str) -> Selection:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from clarion.errors import StoreUnavailable
 from clarion_gateway.problems import Problem
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,13 @@ class Limits:
     receipts_seconds: float = 25.0
     batch: int = 1000
     batch_notifications: int = 5000
+
+    async def in_time(self, work: Awaitable[T]) -> T:
+        """Return what the database answers. Raises `StoreUnavailable` after `work_seconds`."""
+        try:
+            return await asyncio.wait_for(work, self.work_seconds)
+        except TimeoutError as error:
+            raise StoreUnavailable("the database did not answer in time") from error
 
 
 async def read_json(request: Request, limits: Limits) -> bytes:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from clarion.errors import ClarionError, FieldProblem, StoreUnavailable
+from clarion.errors import ClarionError, FieldProblem
 from clarion.event import Event, parse_event
 from clarion.notification import FINAL, Notification, Status
 from clarion.store.base import Accepted, NotificationHistory, Query, Store
@@ -24,8 +23,6 @@ from clarion_gateway.rate import RateLimit
 _BODY_REFUSALS = (400, 408, 413, 415, 422, 503)
 
 _ID = {"notification_id": "^notif_[0-9a-f]{32}$"}
-
-T = TypeVar("T")
 
 
 class Notifications:
@@ -70,7 +67,7 @@ class Notifications:
         notification_id = request.path_params["notification_id"]
         history = await self._own(request, notification_id)
         if history.record.status is not Status.CANCELLED:
-            cancelled = await self._bounded(
+            cancelled = await self._limits.in_time(
                 self._store.cancel(notification_id, request.state.producer)
             )
             history = await self._own(request, notification_id)
@@ -86,7 +83,7 @@ class Notifications:
             **asked.model_dump(exclude={"limit", "cursor"}),
         )
         try:
-            page = await self._bounded(
+            page = await self._limits.in_time(
                 self._store.find(query, limit=asked.limit, cursor=asked.cursor)
             )
         except ValueError as error:
@@ -176,7 +173,7 @@ class Notifications:
         )
 
     async def _own(self, request: Request, notification_id: str) -> NotificationHistory:
-        history = await self._bounded(self._store.get(notification_id))
+        history = await self._limits.in_time(self._store.get(notification_id))
         if history is None or request.state.key.sees not in {None, history.record.producer}:
             raise Problem(404, "there is no such notification")
         return history
@@ -212,12 +209,6 @@ class Notifications:
             problem = problem_of(error)
             return {"index": index, "status": problem.status, "problem": problem.body()}
         return {"index": index, "status": _status(accepted), "notifications": _shown(accepted)}
-
-    async def _bounded(self, question: Awaitable[T]) -> T:
-        try:
-            return await asyncio.wait_for(question, self._limits.work_seconds)
-        except TimeoutError as error:
-            raise StoreUnavailable("the database did not answer in time") from error
 
 
 def _too_late(status: Status) -> str:

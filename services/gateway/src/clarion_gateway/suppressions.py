@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
-
 from loguru import logger
 from starlette.requests import Request
 from starlette.responses import Response
 
-from clarion.errors import FieldProblem, StoreUnavailable
+from clarion.errors import FieldProblem
 from clarion.store.base import Store
 from clarion_gateway import suppression_models as models
 from clarion_gateway.endpoint import Endpoint, model_response, parse_body, parse_query
 from clarion_gateway.limits import Limits, read_json
 from clarion_gateway.problems import Problem, unprocessable
-
-T = TypeVar("T")
 
 
 class Suppressions:
@@ -31,7 +25,7 @@ class Suppressions:
         """List suppressions."""
         asked = parse_query(models.SuppressionQuery, request)
         try:
-            found = await self._bounded(self._store.suppressions(**asked.model_dump()))
+            found = await self._limits.in_time(self._store.suppressions(**asked.model_dump()))
         except ValueError as error:
             problem = FieldProblem("cursor", "not a next_cursor of this listing")
             raise unprocessable([problem], "the query") from error
@@ -43,7 +37,7 @@ class Suppressions:
             models.SuppressionRequest, await read_json(request, self._limits), "the suppression"
         )
         given = asked.suppression(request.state.producer)
-        new = await self._bounded(self._store.suppress(given))
+        new = await self._limits.in_time(self._store.suppress(given))
         logger.bind(channel=given.channel, kind=given.kind, reason=given.reason).info(
             "address suppressed" if new else "address was suppressed already"
         )
@@ -53,7 +47,7 @@ class Suppressions:
     async def end(self, request: Request) -> Response:
         """Write to an address again."""
         asked = parse_query(models.SuppressionEnd, request)
-        ended = await self._bounded(
+        ended = await self._limits.in_time(
             self._store.unsuppress(asked.channel, asked.address, asked.kind)
         )
         if not ended:
@@ -105,9 +99,3 @@ class Suppressions:
                 scope="operate",
             ),
         )
-
-    async def _bounded(self, work: Awaitable[T]) -> T:
-        try:
-            return await asyncio.wait_for(work, self._limits.work_seconds)
-        except TimeoutError as error:
-            raise StoreUnavailable("the database did not answer in time") from error

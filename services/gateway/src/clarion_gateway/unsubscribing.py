@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 
 from loguru import logger
 from starlette.requests import Request
 from starlette.responses import Response
 
-from clarion.errors import StoreUnavailable
 from clarion.notification import Channel, Reason
 from clarion.store.base import Store
 from clarion.suppression import Kind, Suppression
@@ -51,10 +49,7 @@ class Unsubscribing:
         given = Suppression(
             channel, address, Kind.WISH, Reason.UNSUBSCRIBED, "one-click", datetime.now(UTC)
         )
-        try:
-            await asyncio.wait_for(self._store.suppress(given), self._limits.work_seconds)
-        except TimeoutError as error:
-            raise StoreUnavailable("the database did not answer in time") from error
+        await self._limits.in_time(self._store.suppress(given))
         logger.bind(channel=channel).info("a recipient unsubscribed")
         return _html(_DONE)
 
