@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import time
 from pathlib import Path
 
 from clarion_testing.rabbitmq_nodes import START_SECONDS, LocalNode
@@ -35,12 +37,10 @@ class RabbitMQCluster:
 
     def start(self) -> None:
         """Form the cluster, then import the definitions: each queue gets its replicas at once."""
-        seed, *others = self.nodes
-        seed.launch()
-        _await_start(seed)
-        for node in others:
+        seed = self.nodes[0]
+        # one after another: two that join at the same time wait for each other's lock
+        for node in self.nodes:
             node.launch()
-        for node in others:
             _await_start(node)
         seed.ctl("await_online_nodes", str(SIZE))
         seed.ctl("import_definitions", str(seed.folder / "definitions.json"))
@@ -95,5 +95,14 @@ def _folder(parent: Path, number: int) -> Path:
 
 
 def _await_start(node: LocalNode) -> None:
-    node.ctl("wait", "--timeout", str(int(START_SECONDS)), str(node.folder / "pid"))
+    give_up = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            node.ctl("wait", "--timeout", "30", str(node.folder / "pid"))
+            break
+        except subprocess.CalledProcessError:
+            # on a busy machine a node that starts may not be found by its name yet
+            node.check_alive()
+            if time.monotonic() > give_up:
+                raise
     node.check_alive()
