@@ -288,6 +288,9 @@ async def test_a_broker_and_a_database_that_fail_tell_no_password(
     "settings",
     [
         {"BROKER_URL": f"redis://x:{PASSWORD}@h/"},
+        {"BROKER_URL": f"amqp://x:{PASSWORD}@h:port/"},
+        {"BROKER_URL": f"amqp://x:{PASSWORD}@h1:5672,h2:99999/"},
+        {"BROKER_URL": f"amqp://x:{PASSWORD}@"},
         {"DATABASE_URL": f"mysql://x:{PASSWORD}@h/"},
         {"DATABASE_URL": f"postgresql://x:{PASSWORD}@h:port/"},
         {"DATABASE_URL": f"postgresql://x:{PASSWORD}@h/x?password={PASSWORD}"},
