@@ -23,7 +23,6 @@ class Limits:
     body_seconds: float = 10.0
     work_seconds: float = 8.0
     receipts_body: int = 5 * 1024 * 1024
-    receipts_seconds: float = 25.0
     batch: int = 1000
     batch_notifications: int = 5000
 

@@ -16,7 +16,6 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from clarion.errors import StoreUnavailable
 from clarion.metrics import RECEIPTS
 from clarion.store.base import ReceiptResult, Store
 from clarion_gateway.endpoint import Endpoint, malformed, model_response
@@ -108,11 +107,7 @@ class Webhooks:
         started = time.perf_counter()
         results: list[ReceiptResult] = []
         if received.receipts:
-            try:
-                async with asyncio.timeout(self._limits.receipts_seconds):
-                    results = await self._store.note_receipts(received.receipts)
-            except TimeoutError as error:
-                raise StoreUnavailable("the database did not answer in time") from error
+            results = await self._limits.in_time(self._store.note_receipts(received.receipts))
         counted = Counter({why: many for why, many in received.ignored.items() if many})
         counted.update(str(result) for result in results)
         for result, many in counted.items():
