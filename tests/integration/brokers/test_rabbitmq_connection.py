@@ -154,6 +154,24 @@ async def test_consumers_are_restored_after_their_connection_was_closed(
     assert (await after.next()).body == b"next"
 
 
+async def test_a_message_that_comes_again_is_not_put_off_a_second_time(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ
+) -> None:
+    broker, inbox = await harness.open(), Inbox()
+    consumer = await broker.consume(LANE, inbox, prefetch=1)
+    await broker.publish(LANE, b"held", {})
+    stale = await inbox.next()
+
+    await _reconnected(rabbitmq, broker, consumer)
+    back = await inbox.next()
+    with pytest.raises(BrokerUnavailable, match="comes again"):
+        await stale.retry(1)
+    await back.retry(1)
+
+    assert (await inbox.next()).body == b"held"
+    assert (await broker.backlog()).delayed == 0
+
+
 async def test_a_consumer_of_dead_letters_is_restored_with_what_it_left_unsettled(
     harness: RabbitMQHarness, rabbitmq: RabbitMQ
 ) -> None:

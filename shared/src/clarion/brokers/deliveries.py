@@ -51,8 +51,14 @@ class LaneDelivery(Handed, Delivery):
             await self._park(due / 1000 - time.time(), {carried.DUE_AT: due})
 
     async def retry(self, delay: float) -> None:
-        """Put a copy into the delay queue of the next power of two, then acknowledge this one."""
+        """Put a copy into the delay queue of the next power of two, then acknowledge this one.
+
+        Raises `BrokerUnavailable` when the channel that it came by is gone.
+        """
         self._once()
+        if self.original.lost:
+            # somebody else has it by now: a copy would only be one duplicate more to absorb
+            raise BrokerUnavailable("its channel is gone; the message comes again")
         rounds = {carried.DUE_AT: _ms(time.time() + delay)} if delay > LADDER[-1] else {}
         await self._park(delay, rounds)
 

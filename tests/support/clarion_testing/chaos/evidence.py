@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import aio_pika
 import aiohttp
 import asyncpg
+from prometheus_client.parser import text_string_to_metric_families
 
 from clarion.brokers.topology import DELAY_QUEUES, LANE_QUEUES
 from clarion_testing.chaos.judge import ARRIVED, FINAL, HOLD, IN_DOUBT, Call, Story
@@ -40,6 +41,25 @@ async def sent(database: str) -> int:
         return int(await connection.fetchval(sql, list(ARRIVED)))
     finally:
         await connection.close(timeout=5)
+
+
+async def in_flight(workers: Iterable[str]) -> int:
+    """Return how many messages workers at these addresses hold unsettled, by their metrics.
+
+    Raises `OSError` when one does not answer.
+    """
+    held = 0
+    async with aiohttp.ClientSession() as session:
+        for worker in workers:
+            async with session.get(f"{worker}/metrics") as response:
+                families = text_string_to_metric_families(await response.text())
+            held += sum(
+                int(sample.value)
+                for family in families
+                for sample in family.samples
+                if sample.name == "notifications_in_flight"
+            )
+    return held
 
 
 async def waiting(broker: str) -> int:

@@ -70,6 +70,11 @@ class Service:
         """Whether every planned crash has happened."""
         return self.kills >= self._planned
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not told to stop."""
+        return self._process is not None and not self._stopping
+
     def check(self) -> None:
         """Raise `RuntimeError` with its last words when it ended by itself."""
         if self._keeper is not None and self._keeper.done():

@@ -45,7 +45,14 @@ _WORKER = {
     "DRAIN_SECONDS": "20",
 }
 
-_AWAY = (OSError, TimeoutError, RuntimeError, AMQPError, asyncpg.PostgresError)
+_AWAY = (
+    OSError,
+    TimeoutError,
+    RuntimeError,
+    AMQPError,
+    aiohttp.ClientError,
+    asyncpg.PostgresError,
+)
 
 
 class Scenario:
@@ -215,10 +222,16 @@ class Scenario:
         try:
             return bool(
                 await evidence.unsettled(self.database.url, self.traffic.accepted)
+                # first what a worker may yet put into a queue, then the queues
+                or await evidence.in_flight(self._consuming())
                 or await evidence.waiting(self.node.admin_url)
             )
         except _AWAY:
             return True
+
+    def _consuming(self) -> list[str]:
+        workers = [worker for channel in self.workers.values() for worker in channel]
+        return [worker.url for worker in workers if worker.running]
 
     # -- parts -----------------------------------------------------------------------------------
 
