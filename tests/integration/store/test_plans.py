@@ -23,6 +23,9 @@ from clarion.store.dead_letters import (
     groups_of,
 )
 from clarion.store.dead_letters import page_of as dead_page_of
+from clarion.store.hearing import windows_statement
+from clarion.store.incoming import ROWS
+from clarion.store.inquiring import silent_statement
 from clarion.store.letters import DeadQuery, Replay
 from clarion.store.listing import page_of
 from clarion.store.pruning import page_statement, prune
@@ -273,4 +276,43 @@ async def test_a_claim_probes_the_suppressed_addresses_and_reads_them_never_whol
         await ClaimWriter("postgresql").write(connection, requests)
         read = (await connection.exec_driver_sql(counted)).scalar_one()
 
+    assert read == 0
+
+
+async def test_what_a_provider_is_asked_about_is_a_range_of_its_index(
+    postgres: Postgres, database: Database
+) -> None:
+    postgres.execute(
+        "UPDATE notifications SET channel = 'whatsapp', provider = 'twilio',"
+        " provider_message_id = 'SM' WHERE status = 'sent' AND channel = 'push'",
+        "ANALYZE notifications",
+    )
+
+    plan = await plan_of(
+        database, silent_statement(Channel.WHATSAPP, "twilio", 259_200.0, 3600.0, 50)
+    )
+
+    assert "notifications_silent" in indexes(plan)
+    assert not any(
+        node["Node Type"] == "Seq Scan" and node["Relation Name"] == "notifications"
+        for node in plan
+    )
+
+
+async def test_a_window_is_one_probe_however_many_wrote(
+    postgres: Postgres, database: Database
+) -> None:
+    postgres.execute(
+        "INSERT INTO inbound (key, channel, address, at)"
+        " SELECT 'twilio/' || i, 'whatsapp', '+4915' || i, now() FROM generate_series(1, 60000) i",
+        "ANALYZE inbound",
+    )
+    asked = {"number": 0, "channel": "whatsapp", "address": "+491560000", "seconds": 86_400.0}
+    counted = "SELECT pg_stat_get_xact_tuples_returned('inbound'::regclass)"
+
+    async with database.write() as connection:
+        found = await connection.execute(windows_statement("postgresql"), {ROWS: [asked]})
+        read = (await connection.exec_driver_sql(counted)).scalar_one()
+
+    assert found.scalars().all() == [0]
     assert read == 0

@@ -11,6 +11,7 @@ from clarion.receipt import Fact
 from clarion.store.base import ReceiptResult, Store
 from clarion_testing.postgres import Postgres
 from clarion_testing.store_contract import Address, StoreContract, brought_to
+from clarion_testing.store_dialogue import InboundContract, InquiryContract
 from clarion_testing.store_letters import DeadLetterContract
 from clarion_testing.store_receipts import ReceiptContract, receipt
 from clarion_testing.store_retention import RetentionContract
@@ -23,6 +24,8 @@ class TestPostgresqlStore(
     WaitingContract,
     ReceiptContract,
     SuppressionContract,
+    InboundContract,
+    InquiryContract,
     RetentionContract,
     DeadLetterContract,
 ):

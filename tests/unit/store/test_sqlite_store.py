@@ -11,6 +11,7 @@ import pytest
 from clarion.errors import SettingsError, StoreUnavailable
 from clarion.store import migrate, open_store
 from clarion_testing.store_contract import Address, StoreContract, accepted, event
+from clarion_testing.store_dialogue import InboundContract, InquiryContract
 from clarion_testing.store_letters import DeadLetterContract
 from clarion_testing.store_receipts import ReceiptContract
 from clarion_testing.store_retention import RetentionContract
@@ -36,6 +37,8 @@ class TestSqliteStore(
     WaitingContract,
     ReceiptContract,
     SuppressionContract,
+    InboundContract,
+    InquiryContract,
     RetentionContract,
     DeadLetterContract,
 ):

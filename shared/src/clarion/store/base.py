@@ -15,6 +15,7 @@ from typing import Any
 
 from clarion.notification import Channel, Lane, Notification, OnDoubt, Priority, Reason, Status
 from clarion.receipt import Fact, Receipt
+from clarion.store.dialogue import InboundStore, InquiryStore
 from clarion.suppression import Kind, Suppression
 
 
@@ -199,7 +200,7 @@ class Pruned:
     next: str | None
 
 
-class Store(ABC):
+class Store(InboundStore, InquiryStore, ABC):
     """Keeps every notification and its history; any method may raise `StoreUnavailable`."""
 
     @abstractmethod

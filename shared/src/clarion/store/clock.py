@@ -65,6 +65,14 @@ class after(FunctionElement[datetime]):  # noqa: N801  a SQL function
     name = "after"
 
 
+class ago(FunctionElement[datetime]):  # noqa: N801  a SQL function
+    """So many seconds before the start of this statement: a bound that an index can serve."""
+
+    type = Instant()
+    inherit_cache = True
+    name = "ago"
+
+
 class seconds_between(FunctionElement[float]):  # noqa: N801  a SQL function
     """The seconds from the first moment to the second; negative when the second is earlier."""
 
@@ -89,6 +97,12 @@ def _after_postgresql(element: after, compiler: SQLCompiler, **kw: Any) -> str:
     return f"(clock_timestamp() + make_interval(secs => {seconds}))"
 
 
+@compiles(ago, "postgresql")
+def _ago_postgresql(element: ago, compiler: SQLCompiler, **kw: Any) -> str:
+    seconds = compiler.process(_argument(element, 0), **kw)
+    return f"(statement_timestamp() - make_interval(secs => {seconds}))"
+
+
 @compiles(seconds_between, "postgresql")
 def _between_postgresql(element: seconds_between, compiler: SQLCompiler, **kw: Any) -> str:
     start, end = (compiler.process(_argument(element, index), **kw) for index in (0, 1))
@@ -105,6 +119,12 @@ def _now_sqlite(element: FunctionElement[datetime], compiler: SQLCompiler, **kw:
 def _after_sqlite(element: after, compiler: SQLCompiler, **kw: Any) -> str:
     seconds = compiler.process(_argument(element, 0), **kw)
     return f"strftime('{_SQLITE_FORMAT}', 'now', ({seconds}) || ' seconds')"
+
+
+@compiles(ago, "sqlite")
+def _ago_sqlite(element: ago, compiler: SQLCompiler, **kw: Any) -> str:
+    seconds = compiler.process(_argument(element, 0), **kw)
+    return f"strftime('{_SQLITE_FORMAT}', 'now', (-({seconds})) || ' seconds')"
 
 
 @compiles(seconds_between, "sqlite")

@@ -1,5 +1,5 @@
 """The tables: what is notified, every finished attempt, what neither of those tells, what providers
-tell later, and the addresses that are not written to."""
+tell later, the addresses that are not written to, who wrote to us, and what providers are asked."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
     literal_column,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import ColumnElement
 
-from clarion.notification import OnDoubt, Status
+from clarion.notification import Channel, OnDoubt, Status
 from clarion.store.clock import Instant
 
 metadata = MetaData()
@@ -28,9 +29,9 @@ Key = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 """Text that is compared byte by byte: ids sort in the order of their creation in any locale."""
 
 
-def constant(status: Status) -> ColumnElement[str]:
-    """Return the status as a literal: a partial index serves no query that binds it."""
-    return literal_column(f"'{status.value}'", Text())
+def constant(value: Status | Channel) -> ColumnElement[str]:
+    """Return the value as a literal: a partial index serves no query that binds it."""
+    return literal_column(f"'{value.value}'", Text())
 
 
 notifications = Table(
@@ -141,6 +142,14 @@ Index(
     postgresql_where=_n.dead_at.is_not(None),
     sqlite_where=_n.dead_at.is_not(None),
 )
+# what a provider may be asked about: only WhatsApp's has an answer
+_ASKABLE = and_(_n.status == constant(Status.SENT), _n.channel == constant(Channel.WHATSAPP))
+Index(
+    "notifications_silent",
+    _n.updated_at,
+    postgresql_where=_ASKABLE,
+    sqlite_where=_ASKABLE,
+)
 
 # No foreign keys: rows are written with their notification in one transaction, and a check per
 # attempt would lock the notification's row a second time.
@@ -202,4 +211,26 @@ suppressions = Table(
     Column("reason", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+)
+
+inbound = Table(
+    "inbound",
+    metadata,
+    # the provider's own id of the message: the same again is refused here
+    Column("key", Key, primary_key=True),
+    Column("channel", Key, nullable=False),
+    Column("address", Key, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+Index("inbound_address", inbound.c.address, inbound.c.channel, inbound.c.at)
+Index("inbound_at", inbound.c.at)
+
+inquiries = Table(
+    "inquiries",
+    metadata,
+    Column("notification_id", Key, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("provider_message_id", Text, nullable=False),
+    # null: never again
+    Column("next_at", Instant),
 )

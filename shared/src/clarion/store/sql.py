@@ -13,11 +13,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.errors import ClarionError, RowRefused
+from clarion.inbound import Inbound
 from clarion.notification import Channel, Lane, Notification, Reason
 from clarion.receipt import Receipt
 from clarion.store import (
     cancelling,
     dead_letters,
+    hearing,
+    inquiring,
     listing,
     pruning,
     publishing,
@@ -39,6 +42,7 @@ from clarion.store.base import (
 from clarion.store.batcher import Batcher
 from clarion.store.claims import ClaimRequest, ClaimWriter
 from clarion.store.database import Database
+from clarion.store.dialogue import Silent
 from clarion.store.intake import BEGINNINGS, IntakeWriter
 from clarion.store.letters import DeadGroups, DeadLetterStore, DeadQuery, Replay
 from clarion.store.outcomes import OutcomeWriter, Surrender, SurrenderWriter, check
@@ -70,6 +74,7 @@ class SqlStore(DeadLetterStore):
         self._give_up = self._batcher("give_up", SurrenderWriter(dialect).write)
         self._receipts = ReceiptWriter(dialect)
         self._receipt = self._batcher("note_receipts", self._receipts.write)
+        self._window: Batcher[hearing.Asked, bool] = Batcher("wrote_within", self._windows)
         self._arrays = asyncio.Semaphore(_ARRAYS)
         self._replay = ReplayWriter(dialect)
         self._discard = DiscardWriter(dialect)
@@ -163,6 +168,27 @@ class SqlStore(DeadLetterStore):
         """See `Store`."""
         async with self._database.read() as connection:
             return await suppressing.find(connection, channel, address, limit, cursor)
+
+    async def note_inbound(self, inbound: Inbound) -> bool:
+        """See `InboundStore`."""
+        async with self._database.write() as connection:
+            return await hearing.note(connection, inbound)
+
+    async def wrote_within(self, channel: Channel, address: str, seconds: float) -> bool:
+        """See `InboundStore`."""
+        return await self._window.submit(hearing.Asked(channel, address, seconds))
+
+    async def take_silent(
+        self, channel: Channel, provider: str, *, after: float, until: float, limit: int
+    ) -> list[Silent]:
+        """See `InquiryStore`."""
+        async with self._database.write() as connection:
+            return await inquiring.take(connection, channel, provider, until, after, limit)
+
+    async def ask_again(self, ids: Collection[str], seconds: float | None) -> None:
+        """See `InquiryStore`."""
+        async with self._database.write() as connection:
+            await inquiring.ask_again(connection, ids, seconds)
 
     async def get(self, notification_id: str) -> NotificationHistory | None:
         """See `Store`."""
@@ -258,9 +284,14 @@ class SqlStore(DeadLetterStore):
             self._record,
             self._give_up,
             self._receipt,
+            self._window,
         ):
             await batcher.close()
         await self._database.close()
+
+    async def _windows(self, asked: list[hearing.Asked]) -> list[bool]:
+        async with self._database.read() as connection:
+            return await hearing.open_windows(connection, asked)
 
     def _batcher(
         self,

@@ -94,11 +94,17 @@ async def suppress(connection: AsyncConnection, given: Suppression) -> bool:
 
 
 async def unsuppress(
-    connection: AsyncConnection, channel: Channel, address: str, kind: Kind | None
+    connection: AsyncConnection,
+    channel: Channel,
+    address: str,
+    kind: Kind | None,
+    reasons: Sequence[Reason] = tuple(Reason),
 ) -> int:
-    """Forget what is kept of an address; return how much that was."""
+    """Forget what is kept of an address for one of these reasons; return how much that was."""
     statement = delete(suppressions).where(
-        _s.channel == channel, _s.address == normal(channel, address)
+        _s.channel == channel,
+        _s.address == normal(channel, address),
+        _s.reason.in_(reasons),
     )
     if kind is not None:
         statement = statement.where(_s.kind == kind)

@@ -1,0 +1,72 @@
+"""What a person's message wishes is told by a word that stands alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from clarion.inbound import Wish, wish_in
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "STOP",
+        "stop",
+        " Stop. ",
+        "«stop!»",
+        "STOP 🛑",
+        "\u200eSTOP\u200f",
+        "ＳＴＯＰ",
+        "Stop  all",
+        "opt-out",
+        "Unsubscribe",
+        "ARRET",
+        "Arrêt",
+        "arre\u0302t",
+        "BAJA",
+        "Parar",
+        "pare",
+        "SAIR",
+        "cancelar",
+        "STOPP",
+        "Abmelden!",
+        "СТОП",
+        "İPTAL",
+        "बंद करें",
+        "停止。",
+        "إيقاف",
+        "수신거부",
+    ],
+)
+def test_a_word_for_stop_is_one_however_it_is_written(text: str) -> None:
+    assert wish_in(text) is Wish.STOP
+
+
+@pytest.mark.parametrize("text", ["START", "Unstop!", "opt in", "ALTA", "Começar", "comecar"])
+def test_a_word_for_start_is_one_however_it_is_written(text: str) -> None:
+    assert wish_in(text) is Wish.START
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "   ",
+        "!!!",
+        "please stop by at noon",
+        "stopping",
+        "don't stop",
+        "st op",
+        "stop1",
+        "yes",
+        "end",
+        "no",
+        "restart",
+        "\x00",
+        "\ud800",
+        "stop" * 10_000,
+        "!" * 10_000 + "stop",
+    ],
+)
+def test_anything_else_is_no_wish(text: str) -> None:
+    assert wish_in(text) is None
