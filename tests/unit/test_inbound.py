@@ -16,7 +16,7 @@ from clarion.inbound import Wish, wish_in
         "«stop!»",
         "STOP 🛑",
         "\u200eSTOP\u200f",
-        "ＳＴＯＰ",
+        "\uff33\uff34\uff2f\uff30",
         "Stop  all",
         "opt-out",
         "Unsubscribe",

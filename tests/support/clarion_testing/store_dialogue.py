@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 from clarion.inbound import Inbound, Wish
 from clarion.notification import Channel, Reason, Status
@@ -27,7 +28,7 @@ BOB = "+4915200000002"
 _keys = count()
 
 
-def inbound(wish: Wish | None = None, **changes: str) -> Inbound:
+def inbound(wish: Wish | None = None, **changes: Any) -> Inbound:
     """Return a new message of Ann's."""
     made = Inbound(f"fake/{next(_keys)}", Channel.WHATSAPP, ANN, "fake inbound", wish)
     return replace(made, **changes)
@@ -89,7 +90,7 @@ class InboundContract:
             store.wrote_within(Channel.WHATSAPP, BOB, DAY),
             store.wrote_within(Channel.EMAIL, ANN, DAY),
         )
-        assert answers == [True, False, False]
+        assert list(answers) == [True, False, False]
 
     async def test_the_window_closes_after_a_day_by_the_stores_clock(
         self, store: Store, address: Address

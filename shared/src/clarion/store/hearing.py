@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Delete, Select, delete, exists, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -24,7 +25,7 @@ from clarion.store.suppressing import suppress, unsuppress
 from clarion.suppression import KINDS, Kind, Suppression, normal
 
 KEPT_SECONDS = 3 * 86_400.0
-"""How long it is remembered that somebody wrote: longer than any window, and than Twilio repeats."""
+"""How long it is remembered that somebody wrote: longer than a window, and than Twilio repeats."""
 
 _PAGE = 200
 
@@ -78,9 +79,9 @@ async def open_windows(connection: AsyncConnection, asked: Sequence[Asked]) -> l
     return [number in found for number in range(len(asked))]
 
 
-def windows_statement(dialect: str) -> Select[tuple[int]]:
+def windows_statement(dialect: str) -> Select[Any]:
     """Return the query for those who wrote in time: one probe of an index for each."""
-    columns: dict[str, TypeEngine[object]] = {
+    columns: dict[str, TypeEngine[Any]] = {
         "number": INTEGER,
         "channel": TEXT,
         "address": TEXT,
