@@ -135,7 +135,8 @@ class Observer:
             await self._channel.queue_delete(name)
         if rows:
             await self._database.execute(
-                "TRUNCATE notifications, attempts, events, receipts, peer_notifications"
+                "TRUNCATE notifications, attempts, events, receipts, status_events, "
+                "peer_notifications"
             )
 
 

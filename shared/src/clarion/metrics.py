@@ -79,3 +79,16 @@ RECEIPTS = Counter(
     "why it was none: unreadable, unknown_type or not_ours.",
     ["provider", "result"],
 )
+EVENTS_PUBLISHED = Counter(
+    "notification_status_events_total",
+    "Changes of status that the broker confirmed on notifications.events; a repeat counts again.",
+    ["channel", "status"],
+)
+EVENTS_HELD = Counter(
+    "notification_status_events_held_total",
+    "Times that a queue bound to notifications.events had no room for a change of status.",
+)
+EVENTS_AGE = Gauge(
+    "notification_status_events_age_seconds",
+    "How long the oldest change of status has waited to be told; 0 when none waits.",
+)

@@ -176,7 +176,6 @@ MAY_PUBLISH = {
             *(("notifications.dead", key) for key in keys),
             # what came back from its delay has that key still
             *(("notifications.dead", f"{key}.1s") for key in keys),
-            ("notifications.events", f"status.{channel}.sent"),
         }
         for channel, keys in _CHANNEL_LANES.items()
     },

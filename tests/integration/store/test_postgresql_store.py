@@ -12,6 +12,7 @@ from clarion.store.base import ReceiptResult, Store
 from clarion_testing.postgres import Postgres
 from clarion_testing.store_contract import Address, StoreContract, brought_to
 from clarion_testing.store_dialogue import InboundContract, InquiryContract
+from clarion_testing.store_events import EventContract
 from clarion_testing.store_letters import DeadLetterContract
 from clarion_testing.store_receipts import ReceiptContract, receipt
 from clarion_testing.store_retention import RetentionContract
@@ -28,6 +29,7 @@ class TestPostgresqlStore(
     InquiryContract,
     RetentionContract,
     DeadLetterContract,
+    EventContract,
 ):
     """PostgreSQL keeps the contract."""
 

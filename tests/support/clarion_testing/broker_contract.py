@@ -13,7 +13,7 @@ import pytest
 
 from clarion.brokers.base import Backlog, Broker, DeadLetter, Delivery
 from clarion.errors import BrokerUnavailable
-from clarion.notification import Channel, Lane, Priority
+from clarion.notification import Channel, Lane, Priority, Status
 
 LANE = Lane(Channel.EMAIL, Priority.NORMAL)
 OTHER_LANE = Lane(Channel.EMAIL, Priority.LOW)
@@ -103,6 +103,22 @@ class BrokerContract:
         assert consumer.active
         assert (delivery.lane, delivery.body, delivery.deliveries) == (LANE, body, 0)
         assert delivery.headers == {"trace": "abc", "attempt": 2}
+
+    async def test_a_change_of_status_may_be_told_to_nobody(self, harness: BrokerHarness) -> None:
+        broker = await harness.open()
+
+        await broker.tell(Channel.EMAIL, Status.SENT, b"{}")
+
+        assert (await broker.backlog()).delayed == 0
+
+    async def test_a_change_of_status_is_not_told_to_a_broker_that_is_gone(
+        self, harness: BrokerHarness
+    ) -> None:
+        broker = await harness.open()
+        await broker.close()
+
+        with pytest.raises(BrokerUnavailable):
+            await broker.tell(Channel.EMAIL, Status.SENT, b"{}")
 
     async def test_a_message_goes_to_no_other_lane(self, harness: BrokerHarness) -> None:
         broker, inbox, other = await harness.open(), Inbox(), Inbox()

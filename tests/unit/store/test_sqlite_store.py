@@ -12,6 +12,7 @@ from clarion.errors import SettingsError, StoreUnavailable
 from clarion.store import migrate, open_store
 from clarion_testing.store_contract import Address, StoreContract, accepted, event
 from clarion_testing.store_dialogue import InboundContract, InquiryContract
+from clarion_testing.store_events import EventContract
 from clarion_testing.store_letters import DeadLetterContract
 from clarion_testing.store_receipts import ReceiptContract
 from clarion_testing.store_retention import RetentionContract
@@ -41,6 +42,7 @@ class TestSqliteStore(
     InquiryContract,
     RetentionContract,
     DeadLetterContract,
+    EventContract,
 ):
     """SQLite keeps the contract."""
 

@@ -130,6 +130,7 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             templates=templates,
             keys=keys,
             on_doubt=settings.on_doubt,
+            status_events=settings.status_events == "on",
             probes={
                 channel: HttpProbe(url, session) for channel, url in settings.worker_urls().items()
             },

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 
 from clarion.brokers.base import Broker
 from clarion.notification import Channel, OnDoubt
-from clarion.store.letters import DeadLetterStore
+from clarion.store.outbox import OutboxStore
 from clarion.templates import TemplateRepository
 from clarion.unsubscribe import UnsubscribeLinks
 from clarion_gateway.auth import ApiKeys
@@ -31,6 +31,7 @@ from clarion_gateway.providers.twilio import TwilioCallbacks
 from clarion_gateway.publisher import Publisher
 from clarion_gateway.rate import RateLimit
 from clarion_gateway.recorder import Recorder
+from clarion_gateway.relay import POLL_SECONDS, Relay
 from clarion_gateway.suppressions import Suppressions
 from clarion_gateway.template_routes import Templates
 from clarion_gateway.unsubscribing import Unsubscribing
@@ -39,7 +40,7 @@ from clarion_gateway.webhooks import Webhooks
 
 def create_app(
     *,
-    store: DeadLetterStore,
+    store: OutboxStore,
     broker: Broker,
     templates: TemplateRepository,
     keys: ApiKeys,
@@ -49,11 +50,13 @@ def create_app(
     publisher: Publisher | None = None,
     access_log: bool = True,
     on_doubt: OnDoubt = OnDoubt.RESEND,
+    status_events: bool = True,
+    status_events_poll: float = POLL_SECONDS,
     sendgrid_events: SendGridEvents | None = None,
     twilio_callbacks: TwilioCallbacks | None = None,
     unsubscribe_links: UnsubscribeLinks | None = None,
 ) -> Starlette:
-    """Return the gateway of these parts; its lifespan starts and stops the publisher.
+    """Return the gateway of these parts; its lifespan starts and stops the publisher and the relay.
 
     The publisher connects the broker when it is there. The caller closes broker and store. The
     receipts of a provider that is not given are refused.
@@ -62,7 +65,9 @@ def create_app(
     rate = rate or RateLimit()
     publisher = publisher or Publisher(store, broker)
     health = Health(store, broker, publisher, probes)
-    acceptor = Acceptor(store, templates, publisher, limits.work_seconds, on_doubt)
+    acceptor = Acceptor(
+        store, templates, publisher, limits.work_seconds, on_doubt, told=status_events
+    )
     operations = Operations(health)
     endpoints = [
         *Notifications(acceptor, store, rate, limits).endpoints(),
@@ -79,23 +84,30 @@ def create_app(
         routes=routes(endpoints, keys, rate),
         middleware=[Middleware(Envelope, access_log=access_log)],
         exception_handlers=dict(HANDLERS),
-        lifespan=_lifespan(publisher, Recorder(store, broker), health),
+        lifespan=_lifespan(
+            publisher,
+            Recorder(store, broker),
+            Relay(store, broker, publishing=status_events, poll=status_events_poll),
+            health,
+        ),
     )
     app.router.redirect_slashes = False
     return app
 
 
 def _lifespan(
-    publisher: Publisher, recorder: Recorder, health: Health
+    publisher: Publisher, recorder: Recorder, relay: Relay, health: Health
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await publisher.start()
         await recorder.start()
+        await relay.start()
         try:
             yield
         finally:
             health.stopping = True
+            await relay.stop()
             await recorder.stop()
             await publisher.stop()
 

@@ -11,9 +11,17 @@ from pydantic import BaseModel, Field
 
 from clarion.brokers.base import Backlog, Broker
 from clarion.errors import ClarionError
-from clarion.metrics import DEAD, DEAD_DEPTH, DELAYED, QUEUE_AGE, QUEUE_DEPTH, UNPUBLISHED
+from clarion.metrics import (
+    DEAD,
+    DEAD_DEPTH,
+    DELAYED,
+    EVENTS_AGE,
+    QUEUE_AGE,
+    QUEUE_DEPTH,
+    UNPUBLISHED,
+)
 from clarion.notification import LANES, Channel, Lane
-from clarion.store.letters import DeadLetterStore
+from clarion.store.outbox import OutboxStore
 from clarion_gateway import VERSION
 from clarion_gateway.probes import HealthStatus, InstanceHealth, Probe
 from clarion_gateway.publisher import Publisher
@@ -113,7 +121,7 @@ class Health:
 
     def __init__(
         self,
-        store: DeadLetterStore,
+        store: OutboxStore,
         broker: Broker,
         publisher: Publisher,
         probes: Mapping[Channel, Probe],
@@ -139,7 +147,11 @@ class Health:
 
     async def refresh_metrics(self) -> None:
         """Set the gauges to what the report says; what nobody could tell keeps its last value."""
-        report = await self.report()
+        report, (check, age) = await asyncio.gather(
+            self.report(), _timed(self._store.oldest_event())
+        )
+        if check.status == "ok":
+            EVENTS_AGE.set(age or 0.0)
         for lane, queue in report.queues.items():
             if queue.ready is not None:
                 QUEUE_DEPTH.labels(lane).set(queue.ready)

@@ -30,12 +30,15 @@ class Acceptor:
         publisher: Publisher,
         seconds: float,
         on_doubt: OnDoubt = OnDoubt.RESEND,
+        *,
+        told: bool = True,
     ) -> None:
         self._store = store
         self._templates = templates
         self._publisher = publisher
         self._seconds = seconds
         self._on_doubt = on_doubt
+        self._told = told
 
     def check(self, event: Event) -> tuple[Notification, ...]:
         """Return the event's notifications, each of which its template can render.
@@ -67,7 +70,7 @@ class Acceptor:
         try:
             async with asyncio.timeout(self._seconds):
                 await self._check_times(producer, event)
-                accepted = await self._store.accept(_intake(producer, event, notifications))
+                accepted = await self._store.accept(self._intake(producer, event, notifications))
         except TimeoutError as error:
             raise StoreUnavailable("the database did not answer in time") from error
         new = {
@@ -81,6 +84,15 @@ class Acceptor:
         for item in accepted:
             ACCEPTED.labels(item.channel.value, "true" if item.duplicate else "false").inc()
         return accepted
+
+    def _intake(
+        self, producer: str, event: Event, notifications: tuple[Notification, ...]
+    ) -> Intake:
+        waits = event.send_at is not None and event.send_at > datetime.now(UTC)
+        status = Status.SCHEDULED if waits else Status.ACCEPTED
+        return Intake(
+            producer, event.message_id, event.digest(), notifications, status, told=self._told
+        )
 
     async def _check_times(self, producer: str, event: Event) -> None:
         problems = event.time_problems(datetime.now(UTC))
@@ -96,12 +108,6 @@ class Acceptor:
             return self._templates.check(notification)
         except TemplateNotFound as error:
             return [FieldProblem("template_id", str(error))]
-
-
-def _intake(producer: str, event: Event, notifications: tuple[Notification, ...]) -> Intake:
-    waits = event.send_at is not None and event.send_at > datetime.now(UTC)
-    status = Status.SCHEDULED if waits else Status.ACCEPTED
-    return Intake(producer, event.message_id, event.digest(), notifications, status)
 
 
 def _first_of_each_channel(notifications: tuple[Notification, ...]) -> list[Notification]:

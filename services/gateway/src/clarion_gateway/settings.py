@@ -33,6 +33,9 @@ class GatewaySettings(CommonSettings, RetentionSettings):
     access_log: Literal["on", "off"] = Field(
         "on", description="`off` logs only the requests that failed here"
     )
+    status_events: Literal["on", "off"] = Field(
+        "on", description="`off` publishes no changes of status to notifications.events"
+    )
     sendgrid_webhook_public_key: str | None = Field(
         None, description="the verification key of SendGrid's Signed Event Webhook"
     )

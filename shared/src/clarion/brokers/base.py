@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from clarion.notification import Channel, Lane, Priority
+from clarion.notification import Channel, Lane, Priority, Status
 
 Headers = Mapping[str, str | int]
 """Kept with a message through every retry and into the dead-letter queue."""
@@ -131,6 +131,14 @@ class Broker(ABC):
 
         Raises `QueueFull` where this lane has no room, `Unroutable` where there is no such lane,
         and `BrokerUnavailable`; after that one it may hold the message all the same.
+        """
+
+    @abstractmethod
+    async def tell(self, channel: Channel, status: Status, body: bytes) -> None:
+        """Return once the broker has told a change of status to all who bound a queue to hear of
+        it, be it nobody.
+
+        Raises `QueueFull` where a queue that somebody bound had no room, and `BrokerUnavailable`.
         """
 
     @abstractmethod

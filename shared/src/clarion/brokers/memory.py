@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from dataclasses import dataclass
 
 from clarion.brokers.base import (
@@ -19,7 +20,7 @@ from clarion.brokers.base import (
 from clarion.brokers.memory_queue import Entry, MemoryConsumer, MemoryQueue
 from clarion.brokers.topology import DELIVERY_LIMIT
 from clarion.errors import BrokerUnavailable
-from clarion.notification import LANES, Channel, Lane
+from clarion.notification import LANES, Channel, Lane, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,24 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A change of status that was told."""
+
+    channel: Channel
+    status: Status
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Buried(Message):
     """A message that was given up, parked for people."""
 
     reason: str
     detail: str
     by_broker: bool
+
+
+MOST_TOLD = 1000
 
 
 class MemoryBroker(Broker):
@@ -53,6 +66,8 @@ class MemoryBroker(Broker):
         self._delayed: dict[Entry[Message], float] = {}
         self._timers: dict[Entry[Message], asyncio.TimerHandle] = {}
         self._dead: list[Buried] = []
+        # nobody can bind a queue here: the last ones are kept to be looked at
+        self.told: deque[Told] = deque(maxlen=MOST_TOLD)
 
     async def connect(self) -> None:
         """Open it; what waited for its time goes on waiting."""
@@ -71,6 +86,11 @@ class MemoryBroker(Broker):
         """Put the message at the end of its lane. Raises `BrokerUnavailable` when closed."""
         self._require_open()
         self._lanes[lane].put(Entry(Message(lane, bytes(body), dict(headers))))
+
+    async def tell(self, channel: Channel, status: Status, body: bytes) -> None:
+        """Keep it among the last ones. Raises `BrokerUnavailable` when closed."""
+        self._require_open()
+        self.told.append(Told(channel, status, body))
 
     async def consume(self, lane: Lane, handler: Handler, *, prefetch: int) -> Consumer:
         """Hand the lane's messages to `handler`, oldest first, in turn with other consumers."""

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from clarion.notification import LANES, Channel, Lane, Priority
+from clarion.notification import LANES, Channel, Lane, Priority, Status
 
 WORK = "notifications"
 DELAY = "notifications.delay"
@@ -67,6 +67,11 @@ class User:
 def delay_queue(seconds: int) -> str:
     """Return the name of the queue in which a message waits that long."""
     return f"{DELAY}.{seconds}s"
+
+
+def event_key(channel: Channel, status: Status) -> str:
+    """Return the topic under which a change of status is told."""
+    return f"status.{channel}.{status}"
 
 
 def dead_queue(channel: Channel) -> str:
@@ -166,12 +171,11 @@ def _gateway() -> User:
 def _worker(channel: Channel) -> User:
     return User(
         channel.value,
-        write=rf"^notifications\.(delay(\.[0-9]+s)?|dead|events|{channel}\.dead)$",
+        write=rf"^notifications\.(delay(\.[0-9]+s)?|dead|{channel}\.dead)$",
         read=rf"^notifications\.{channel}\.({_PRIORITIES})$",
         topics={
             DELAY: rf"^notifications\.{channel}\.({_PRIORITIES})\.[0-9]+s$",
             DEAD: rf"^notifications\.{channel}\.",
-            EVENTS: rf"^status\.{channel}\.",
         },
     )
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from clarion.store.database import Database
-from clarion.store.letters import DeadLetterStore
 from clarion.store.migrate import migrate
+from clarion.store.outbox import OutboxStore
 from clarion.store.sql import SqlStore
 
 __all__ = ["migrate", "open_store"]
 
 
-def open_store(url: str, *, pool_size: int = 10, grace: float = 5.0) -> DeadLetterStore:
+def open_store(url: str, *, pool_size: int = 10, grace: float = 5.0) -> OutboxStore:
     """Return the store at `postgresql://...` or `sqlite:///path`; it connects when first used.
 
     `grace` is how many seconds an accepted notification is left to the gateway that took it

@@ -25,7 +25,7 @@ class Intake:
 
     `(producer, message_id)` is unique; `body_hash` tells the same event from another. The status
     that it begins with is `scheduled` where it has a `send_at`, `accepted`, or `queued` where the
-    broker has it already.
+    broker has it already. `told` says whether anybody is to hear of its changes.
     """
 
     producer: str
@@ -33,6 +33,7 @@ class Intake:
     body_hash: str
     notifications: tuple[Notification, ...]
     status: Status = Status.ACCEPTED
+    told: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ def to_rows(intake: Intake) -> list[dict[str, Any]]:
             "send_at": notification.send_at,
             "expires_at": notification.expires_at,
             "on_doubt": notification.on_doubt or OnDoubt.RESEND,
+            "sequence": 0 if intake.told else None,
             **({"publish_at": notification.send_at} if intake.status is Status.SCHEDULED else {}),
         }
         for ordinal, notification in enumerate(intake.notifications)

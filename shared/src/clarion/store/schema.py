@@ -1,5 +1,7 @@
 """The tables: what is notified, every finished attempt, what neither of those tells, what providers
-tell later, the addresses that are not written to, who wrote to us, and what providers are asked."""
+tell later, the addresses that are not written to, who wrote to us, what providers are asked, and
+what applications are still to be told.
+"""
 
 from __future__ import annotations
 
@@ -77,6 +79,8 @@ notifications = Table(
     Column("dead_at", Instant),
     # the moment told by the receipt that decided the status; null where none did
     Column("receipt_at", Instant),
+    # how many of its changes of status were told; null where nobody wants to hear of any
+    Column("sequence", Integer),
 )
 
 
@@ -233,4 +237,23 @@ inquiries = Table(
     Column("provider_message_id", Text, nullable=False),
     # null: never again
     Column("next_at", Instant),
+)
+
+# Written by a trigger (0005_status_events), read and emptied by the relay. No index but the key: it
+# is empty while the relay keeps up.
+status_events = Table(
+    "status_events",
+    metadata,
+    Column("id", BigInteger().with_variant(sqlite.INTEGER(), "sqlite"), primary_key=True),
+    Column("notification_id", Key, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("status", Key, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("reason", Text),
+    Column("provider", Text),
+    Column("provider_code", Text),
+    Column("provider_text", Text),
+    # set where a queue that an application bound had no room
+    Column("not_before", Instant),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -24,6 +25,7 @@ from clarion.store import (
     listing,
     pruning,
     publishing,
+    relaying,
     suppressing,
 )
 from clarion.store.base import (
@@ -44,7 +46,8 @@ from clarion.store.claims import ClaimRequest, ClaimWriter
 from clarion.store.database import Database
 from clarion.store.dialogue import Silent
 from clarion.store.intake import BEGINNINGS, IntakeWriter
-from clarion.store.letters import DeadGroups, DeadLetterStore, DeadQuery, Replay
+from clarion.store.letters import DeadGroups, DeadQuery, Replay
+from clarion.store.outbox import OutboxStore, Telling
 from clarion.store.outcomes import OutcomeWriter, Surrender, SurrenderWriter, check
 from clarion.store.publishing import Confirmed, QueuedWriter
 from clarion.store.receipts import ReceiptWriter
@@ -61,7 +64,7 @@ RECEIPTS = 1000
 _ARRAYS = 2  # arrays of receipts under way at a time: the other writes need connections too
 
 
-class SqlStore(DeadLetterStore):
+class SqlStore(OutboxStore):
     """Keeps notifications in one SQL database; `grace` is seconds, see `IntakeWriter`."""
 
     def __init__(self, database: Database, *, grace: float = 5.0) -> None:
@@ -254,6 +257,15 @@ class SqlStore(DeadLetterStore):
         """See `Store`."""
         write = partial(self._discard.write, by=by)
         return await self._database.write_together(write, list(letters))
+
+    def telling(self, limit: int) -> AbstractAsyncContextManager[Telling]:
+        """See `OutboxStore`."""
+        return relaying.telling(self._database, limit)
+
+    async def oldest_event(self) -> float | None:
+        """See `OutboxStore`."""
+        async with self._database.read() as connection:
+            return await relaying.oldest(connection)
 
     async def oldest_queued(self) -> dict[Lane, float]:
         """See `Store`."""

@@ -24,9 +24,16 @@ from clarion.brokers.rabbitmq.consumer import RabbitMQConsumer
 from clarion.brokers.rabbitmq.failures import TIMEOUT, within
 from clarion.brokers.rabbitmq.lookup import depths, missing
 from clarion.brokers.rabbitmq.publisher import Publisher
-from clarion.brokers.topology import DELAY_QUEUES, RECORDER, WORK, dead_queue
+from clarion.brokers.topology import (
+    DELAY_QUEUES,
+    EVENTS,
+    RECORDER,
+    WORK,
+    dead_queue,
+    event_key,
+)
 from clarion.errors import BrokerUnavailable, TopologyMismatch
-from clarion.notification import LANES, Channel, Lane
+from clarion.notification import LANES, Channel, Lane, Status
 
 
 class RabbitMQBroker(Broker):
@@ -93,6 +100,10 @@ class RabbitMQBroker(Broker):
         stamp = {carried.QUEUED_AT: int(time.time() * 1000)}
         await self._send(WORK, lane.routing_key, body, {**carried.kept(headers), **stamp})
 
+    async def tell(self, channel: Channel, status: Status, body: bytes) -> None:
+        """Publish it persistently to whoever is bound, and return once confirmed."""
+        await self._send(EVENTS, event_key(channel, status), body, {}, mandatory=False)
+
     async def consume(self, lane: Lane, handler: Handler, *, prefetch: int) -> Consumer:
         """Consume on a channel of its own. Raises `BrokerUnavailable`, `TopologyMismatch`."""
         return await self._consume(lane.routing_key, from_lane(lane, handler, self._send), prefetch)
@@ -153,11 +164,17 @@ class RabbitMQBroker(Broker):
                 task.cancel()
 
     async def _send(
-        self, exchange: str, key: str, body: bytes, headers: Mapping[str, object]
+        self,
+        exchange: str,
+        key: str,
+        body: bytes,
+        headers: Mapping[str, object],
+        *,
+        mandatory: bool = True,
     ) -> None:
         if self._publisher is None or not self._publisher.ready:
             raise BrokerUnavailable(f"publish {key}: not connected to {self._nodes.address}")
-        await self._publisher.publish(exchange, key, body, headers)
+        await self._publisher.publish(exchange, key, body, headers, mandatory=mandatory)
 
     def _oldest(self, lane: Lane) -> float | None:
         held = [

@@ -43,9 +43,15 @@ class Publisher:
         return self._connection.connected.is_set() and not self._channel.is_closed
 
     async def publish(
-        self, exchange: str, key: str, body: bytes, headers: Mapping[str, object]
+        self,
+        exchange: str,
+        key: str,
+        body: bytes,
+        headers: Mapping[str, object],
+        *,
+        mandatory: bool = True,
     ) -> None:
-        """Return once the broker has confirmed it.
+        """Return once the broker has confirmed it; one that is not `mandatory` needs no queue.
 
         Raises `QueueFull`, `BrokerUnavailable`, `Unroutable`.
         """
@@ -60,7 +66,7 @@ class Publisher:
             async with within(TIMEOUT, f"publish {key}") as timeout, self._window:
                 self._refuse_if_blocked(key)
                 with self._until_blocked(timeout):
-                    await self._deliver(message, exchange, key)
+                    await self._deliver(message, exchange, key, mandatory)
         except BrokerUnavailable:
             self._refuse_if_blocked(key)
             raise
@@ -70,16 +76,20 @@ class Publisher:
         for task in self._leaving:
             task.cancel()
 
-    async def _deliver(self, message: aio_pika.Message, exchange: str, key: str) -> None:
+    async def _deliver(
+        self, message: aio_pika.Message, exchange: str, key: str, mandatory: bool
+    ) -> None:
         try:
-            await _deliver_on(self._channel, message, exchange, key)
+            await _deliver_on(self._channel, message, exchange, key, mandatory)
         except QueueFull:
             if self._asking.locked():
                 raise
             async with self._asking:
-                await self._ask_again(message, exchange, key)
+                await self._ask_again(message, exchange, key, mandatory)
 
-    async def _ask_again(self, message: aio_pika.Message, exchange: str, key: str) -> None:
+    async def _ask_again(
+        self, message: aio_pika.Message, exchange: str, key: str, mandatory: bool
+    ) -> None:
         """Publish on a new channel, and stay with it where that works.
 
         A channel that first met a queue while the node of its leader was down refuses all for it,
@@ -88,7 +98,7 @@ class Publisher:
         channel = await _open_channel(self._connection)
         leaving, after = channel, 0.0
         try:
-            await _deliver_on(channel, message, exchange, key)
+            await _deliver_on(channel, message, exchange, key, mandatory)
             logger.warning("{} is taken on a new channel only: going on with that", key)
             # what still waits for its confirm on the old one has an answer by then
             leaving, after = self._channel, TIMEOUT
@@ -133,11 +143,11 @@ async def _close_channel(channel: AbstractChannel, after: float) -> None:
 
 
 async def _deliver_on(
-    channel: AbstractChannel, message: aio_pika.Message, exchange: str, key: str
+    channel: AbstractChannel, message: aio_pika.Message, exchange: str, key: str, mandatory: bool
 ) -> None:
     target = await channel.get_exchange(exchange, ensure=False)
     try:
-        await target.publish(message, key, mandatory=True)
+        await target.publish(message, key, mandatory=mandatory)
     except PublishError as error:
         raise Unroutable(
             f"{exchange} has no queue for {key}: import rabbitmq/definitions.json"

@@ -1,0 +1,120 @@
+"""Telling applications what became of their notifications, through the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from loguru import logger
+
+from clarion.brokers.base import Broker
+from clarion.errors import BrokerError, QueueFull, StoreUnavailable
+from clarion.metrics import EVENTS_HELD, EVENTS_PUBLISHED
+from clarion.store.outbox import OutboxStore, StatusEvent, Telling
+
+BATCH = 256
+POLL_SECONDS = 0.25
+WINDOW = 32
+"""Confirms that may be outstanding: half of the connection's, so that notifications go on."""
+BACKOFF_SECONDS = (0.5, 10.0)
+"""The first and the longest pause while the broker or the store is away."""
+
+
+class Relay:
+    """Tells each status event at least once, repeats under the same id; several may share the work.
+
+    Without `publishing` nobody is told, and what was written down all the same is deleted.
+    """
+
+    def __init__(
+        self,
+        store: OutboxStore,
+        broker: Broker,
+        *,
+        publishing: bool = True,
+        batch: int = BATCH,
+        poll: float = POLL_SECONDS,
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._publishing = publishing
+        self._batch = batch
+        self._poll = poll
+        self._window = asyncio.Semaphore(WINDOW)
+        self._pause = 0.0
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start telling; the broker may come later."""
+        self._stopping.clear()
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self, grace: float = 2.0) -> None:
+        """Finish what is in hand if that takes less than `grace` seconds, then stop."""
+        self._stopping.set()
+        if self._task is not None:
+            with suppress(TimeoutError):
+                # what is cut off stays in the store, and is told again
+                await asyncio.wait_for(asyncio.gather(self._task, return_exceptions=True), grace)
+            self._task = None
+
+    async def tell(self) -> int:
+        """Tell one batch; return how many events that were. Raises `BrokerError`,
+        `StoreUnavailable`; all of the batch is then told again."""
+        async with self._store.telling(self._batch) as telling:
+            if self._publishing:
+                await self._publish(telling)
+        return len(telling.events)
+
+    async def _publish(self, telling: Telling) -> None:
+        # all have an answer before any failure counts: nothing may be under way when rows are freed
+        results = await asyncio.gather(
+            *(self._publish_one(event, telling) for event in telling.events),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        if telling.held:
+            logger.bind(events=len(telling.held)).warning(
+                "a queue bound to notifications.events has no room: its events are told later"
+            )
+
+    async def _publish_one(self, event: StatusEvent, telling: Telling) -> None:
+        async with self._window:
+            try:
+                await self._broker.tell(event.channel, event.status, event.to_bytes())
+            except QueueFull:
+                # one application's full queue holds up what it has no room for, and no more
+                telling.held.add(event.row)
+                EVENTS_HELD.inc()
+            else:
+                EVENTS_PUBLISHED.labels(event.channel, event.status).inc()
+
+    async def _follow(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                wait = await self._round()
+            except (BrokerError, StoreUnavailable) as error:
+                if not self._pause:
+                    logger.bind(error=str(error)).warning("status events cannot be told at present")
+                wait = self._back_off()
+            except Exception:  # noqa: BLE001  without this task no application would hear of anything
+                logger.exception("telling status events failed unexpectedly")
+                wait = self._back_off()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait)
+
+    async def _round(self) -> float:
+        """Tell a batch, and return the seconds until the next look."""
+        if self._publishing and (not self._broker.connected or self._broker.blocked):
+            return self._back_off()
+        told = await self.tell()
+        self._pause = 0.0
+        return 0.0 if told == self._batch else self._poll
+
+    def _back_off(self) -> float:
+        shortest, longest = BACKOFF_SECONDS
+        self._pause = min(max(self._pause * 2, shortest), longest)
+        return self._pause
