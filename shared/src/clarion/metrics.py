@@ -73,6 +73,18 @@ BATCH_ROWS = Histogram(
     ["operation"],
     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
 )
+INBOUND = Counter(
+    "notification_inbound_total",
+    "What persons wrote, by what came of it: noted, stop, start, duplicate, or ignored where it is "
+    "no message of a person's.",
+    ["provider", "result"],
+)
+INQUIRIES = Counter(
+    "notification_inquiries_total",
+    "Messages that a provider was asked about, by what came of it: settled, unchanged, unknown to "
+    "the provider, or failed.",
+    ["provider", "result"],
+)
 RECEIPTS = Counter(
     "notification_receipts_total",
     "What providers told, by what became of it: moved, noted, duplicate, unknown or refused; or "

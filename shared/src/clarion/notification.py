@@ -95,6 +95,7 @@ class Reason(StrEnum):
     SUPPRESSED = "suppressed"
     SPAM = "spam"
     UNSUBSCRIBED = "unsubscribed"
+    OUTSIDE_WINDOW = "outside_window"
     TOKEN_UNREGISTERED = "token_unregistered"  # noqa: S105  a device's token, not a secret
     TEMPLATE_ERROR = "template_error"
     INVALID_EVENT = "invalid_event"

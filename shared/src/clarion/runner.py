@@ -34,7 +34,7 @@ from clarion.worker import Worker
 
 MessageT = TypeVar("MessageT")
 SettingsT = TypeVar("SettingsT", bound=WorkerSettings)
-OpenProvider = Callable[[SettingsT, HttpTransport], Provider[MessageT]]
+OpenProvider = Callable[[SettingsT, HttpTransport, Store], Provider[MessageT]]
 
 
 def run(
@@ -66,7 +66,7 @@ async def _serve(
     broker = open_broker(settings.broker_url.get_secret_value())
     try:
         worker = build_worker(
-            channel, settings, broker, store, compose, open_provider(settings, transport)
+            channel, settings, broker, store, compose, open_provider(settings, transport, store)
         )
         health = WorkerHealth(worker, broker, store)
         spare_the_collector()

@@ -121,7 +121,12 @@ class System:
 
 @contextlib.asynccontextmanager
 async def running_system(
-    node: RabbitMQ, database: str, *, receipts: bool = False, **worker_settings: object
+    node: RabbitMQ,
+    database: str,
+    *,
+    receipts: bool = False,
+    templates: Path = TEMPLATES,
+    **worker_settings: object,
 ) -> AsyncIterator[System]:
     """Run the system on a RabbitMQ node and a PostgreSQL database while the block runs.
 
@@ -140,14 +145,20 @@ async def running_system(
         transport = HttpTransport(timeout=5)
         stack.push_async_callback(transport.close)
         workers = await _start_workers(
-            stack, node, database, transport, sandbox, gateway, worker_settings
+            stack,
+            node,
+            database,
+            transport,
+            sandbox,
+            gateway,
+            {"templates_dir": templates, **worker_settings},
         )
         broker = open_broker(node.url("gateway"))
         stack.push_async_callback(broker.close)
         app = create_gateway(
             store=store,
             broker=broker,
-            templates=TemplateRepository(TEMPLATES),
+            templates=TemplateRepository(templates),
             keys=ApiKeys(),
             probes={},
             sendgrid_events=SendGridEvents(public_key(SECRET)),
@@ -169,20 +180,17 @@ async def _start_workers(
     worker_settings: Mapping[str, Any],
 ) -> dict[Channel, Worker[Any]]:
     email = EmailSettings(
-        templates_dir=TEMPLATES,
         sendgrid_api_key=SecretStr("SG.test"),
         sendgrid_base_url=sandbox,
         **worker_settings,
     )
     whatsapp = WhatsAppSettings(
-        templates_dir=TEMPLATES,
         twilio_base_url=sandbox,
         twilio_auth_token=SecretStr(SECRET),
         public_url=gateway,
         **worker_settings,
     )
     push = PushSettings(
-        templates_dir=TEMPLATES,
         fcm_project_id="clarion-sandbox",
         fcm_service_account_file=f"{sandbox}/service-account.json",
         fcm_base_url=sandbox,
@@ -199,7 +207,7 @@ async def _start_workers(
         stack.push_async_callback(store.close)
         stack.push_async_callback(broker.close)
         await broker.connect()
-        provider = open_provider(settings, transport)
+        provider = open_provider(settings, transport, store)
         worker = build_worker(channel, settings, broker, store, compose, provider)
         stack.push_async_callback(worker.stop, 5)
         await worker.start()

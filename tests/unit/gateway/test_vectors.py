@@ -13,8 +13,9 @@ import pytest
 
 from clarion.errors import SettingsError
 from clarion.receipt import Fact
+from clarion.vendors.twilio_receipts import FACTS
 from clarion_gateway.problems import Problem
-from clarion_gateway.providers import sendgrid, twilio
+from clarion_gateway.providers import sendgrid
 from clarion_gateway.providers.sendgrid import SendGridEvents
 from clarion_gateway.providers.twilio import TwilioCallbacks
 from clarion_testing.signing import dumped, encoded
@@ -185,4 +186,4 @@ def test_every_status_of_twilios_message_resource_is_known_or_cannot_come() -> N
     }
 
     # of inbound messages, and of those in several parts
-    assert documented - set(twilio.FACTS) == {"receiving", "received", "partially_delivered"}
+    assert documented - set(FACTS) == {"receiving", "received", "partially_delivered"}

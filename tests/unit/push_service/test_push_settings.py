@@ -9,6 +9,7 @@ import pytest
 from clarion.errors import SettingsError
 from clarion.provider import HttpTransport
 from clarion.settings import load
+from clarion.store import open_store
 from clarion_push.providers import open_provider
 from clarion_push.settings import PushSettings
 
@@ -70,11 +71,13 @@ def test_what_is_missing_or_wrong_is_named_in_one_line(
     assert "\n" not in str(raised.value)
 
 
-async def test_a_key_that_is_not_there_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_that_is_not_there_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     settings = start(monkeypatch, PRODUCTION | {"FCM_SERVICE_ACCOUNT_FILE": "none.json"})
     transport = HttpTransport()
 
     with pytest.raises(SettingsError, match="FCM_SERVICE_ACCOUNT_FILE"):
-        open_provider(settings, transport)
+        open_provider(settings, transport, open_store(f"sqlite:///{tmp_path}/clarion.db"))
 
     await transport.close()

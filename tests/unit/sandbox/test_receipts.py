@@ -16,7 +16,7 @@ from twilio.request_validator import RequestValidator
 
 from clarion_gateway.providers.sandbox import public_key
 from clarion_testing.sandbox import RunningSandbox, run_sandbox
-from clarion_testing.sandbox_requests import Sender, mail, whatsapp
+from clarion_testing.sandbox_requests import ACCOUNT, BASIC, Sender, mail, whatsapp
 
 SECRET = "a secret of this test"
 EVENT_SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
@@ -260,3 +260,123 @@ async def test_a_stop_waits_for_no_receipt(webhook: Webhook) -> None:
         await Sender(sandbox).mail(mail())
 
     assert webhook.requests.empty()
+
+
+# -- what is asked, and what is written back
+
+
+async def reply(sandbox: RunningSandbox, body: Any, message_id: str = "m1") -> Any:
+    async with sandbox.session.post(
+        f"{sandbox.url}/api/messages/{message_id}/replies", json=body
+    ) as response:
+        return response.status, await response.json()
+
+
+async def ask(sandbox: RunningSandbox, sid: str, **headers: str) -> Any:
+    url = f"{sandbox.url}/2010-04-01/Accounts/{ACCOUNT}/Messages/{sid}.json"
+    async with sandbox.session.get(url, headers=BASIC | headers) as response:
+        return response.status, await response.json()
+
+
+async def sid_of(sandbox: RunningSandbox) -> str:
+    (message,) = await sandbox.messages(channel="whatsapp")
+    return str(message["provider_message_id"])
+
+
+async def test_a_reader_writes_back_as_twilio_posts_it(
+    sandbox: RunningSandbox, send: Sender, webhook: Webhook
+) -> None:
+    await plan(sandbox, automatic=False)
+    await send.whatsapp(whatsapp(StatusCallback=f"{webhook.url}/webhooks/twilio?nid=n1&att=1"))
+
+    status, told = await reply(sandbox, {"text": "STOP \u00e9"})
+
+    request = await webhook.next()
+    form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+    assert (status, told) == (200, {"status": 200, "error": None})
+    assert request.url == f"{webhook.url}/webhooks/twilio/inbound"
+    assert (form["From"], form["Body"]) == ("whatsapp:+14155550123", "STOP \u00e9")
+    assert RequestValidator("token").validate(
+        request.url, form, request.headers["X-Twilio-Signature"]
+    )
+
+
+@pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": "a" * 1601}, [], "STOP"])
+async def test_a_reply_without_words_is_422(
+    sandbox: RunningSandbox, send: Sender, body: object
+) -> None:
+    await send.whatsapp(whatsapp(StatusCallback=None))
+
+    assert (await reply(sandbox, body))[0] == 422
+
+
+async def test_only_whatsapp_is_replied_to(sandbox: RunningSandbox, send: Sender) -> None:
+    await send.mail(mail())
+
+    assert (await reply(sandbox, {"text": "Hi"}))[0] == 409
+    assert (await reply(sandbox, {"text": "Hi"}, "m99"))[0] == 404
+
+
+async def test_who_asks_twilio_is_told_where_the_message_stands(
+    sandbox: RunningSandbox, send: Sender, webhook: Webhook
+) -> None:
+    await plan(sandbox, automatic=False)
+    await send.whatsapp(whatsapp(StatusCallback=f"{webhook.url}/webhooks/twilio?nid=n1&att=1"))
+    sid = await sid_of(sandbox)
+
+    before = await ask(sandbox, sid)
+    await tell(sandbox, "bounce")
+    after = await ask(sandbox, sid)
+
+    assert (before[0], before[1]["status"], before[1]["error_code"]) == (200, "sent", None)
+    assert (after[1]["sid"], after[1]["status"], after[1]["error_code"]) == (
+        sid,
+        "undelivered",
+        63024,
+    )
+
+
+async def test_a_message_without_a_callback_goes_on_all_the_same(
+    sandbox: RunningSandbox, send: Sender
+) -> None:
+    await send.whatsapp(whatsapp(StatusCallback=None))
+
+    assert (await ask(sandbox, await sid_of(sandbox)))[1]["status"] == "delivered"
+
+
+async def test_what_twilio_does_not_know_is_404_and_a_bad_password_401(
+    sandbox: RunningSandbox,
+) -> None:
+    assert (await ask(sandbox, "SM" + "0" * 32))[0] == 404
+    assert (await ask(sandbox, "SM" + "0" * 32, Authorization="Basic x"))[0] == 401
+
+
+async def test_free_text_to_a_closed_window_is_refused_and_a_template_goes(
+    sandbox: RunningSandbox, send: Sender
+) -> None:
+    content: dict[str, Any] = {
+        "Body": None,
+        "ContentSid": "HX" + "a" * 32,
+        "StatusCallback": None,
+    }
+
+    text = await send.whatsapp(whatsapp("+15005550020", StatusCallback=None))
+    template = await send.whatsapp(whatsapp("+15005550020", **content))
+
+    assert (text.status, text.document["code"]) == (400, 63016)
+    assert template.status == 201
+
+
+async def test_a_window_found_closed_later_is_told_of_free_text_alone(
+    sandbox: RunningSandbox, send: Sender, webhook: Webhook
+) -> None:
+    callback = f"{webhook.url}/webhooks/twilio?nid=n1&att=1"
+    content: dict[str, Any] = {"Body": None, "ContentSid": "HX" + "a" * 32}
+
+    await send.whatsapp(whatsapp("+15005550021", StatusCallback=callback))
+    text = [parse_qs((await webhook.next()).body.decode()) for _ in range(2)]
+    await send.whatsapp(whatsapp("+15005550021", StatusCallback=callback, **content))
+    template = [parse_qs((await webhook.next()).body.decode()) for _ in range(2)]
+
+    assert text[-1]["ErrorCode"] == ["63016"]
+    assert template[-1]["MessageStatus"] == ["delivered"]

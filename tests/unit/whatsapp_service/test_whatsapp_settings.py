@@ -81,6 +81,21 @@ def test_production_prefers_the_approved_template(
 
 
 @pytest.mark.parametrize(
+    ("environment", "enforced"),
+    [
+        (SANDBOX, False),
+        (PRODUCTION, True),
+        (PRODUCTION | {"WHATSAPP_WINDOW": "off"}, False),
+        (SANDBOX | {"WHATSAPP_WINDOW": "enforce"}, True),
+    ],
+)
+def test_production_enforces_the_window(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], enforced: bool
+) -> None:
+    assert start(monkeypatch, environment).enforces_window is enforced
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("TWILIO_ACCOUNT_SID", "SK" + "a" * 32),
@@ -89,6 +104,8 @@ def test_production_prefers_the_approved_template(
         ("TWILIO_AUTH_TOKEN", "tok\u00e9n"),
         ("PUBLIC_URL", "clarion.test"),
         ("WHATSAPP_PREFER", "both"),
+        ("WHATSAPP_WINDOW", "ajar"),
+        ("RECONCILE_AFTER_SECONDS", "-1"),
     ],
 )
 def test_a_wrong_value_is_named_and_not_repeated(

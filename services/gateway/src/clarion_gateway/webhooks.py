@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from clarion.metrics import RECEIPTS
+from clarion.metrics import INBOUND, RECEIPTS
 from clarion.store.base import ReceiptResult, Store
 from clarion_gateway.endpoint import Endpoint, malformed, model_response
 from clarion_gateway.limits import Limits, read_body
@@ -72,6 +72,21 @@ class Webhooks:
         await self._note("twilio", twilio.read(query, body, datetime.now(UTC)))
         return Response(status_code=204)
 
+    async def twilio_inbound(self, request: Request) -> Response:
+        """Take one message of a person; answer that nothing is to be sent back."""
+        if self._twilio is None:
+            raise _not_set_up("TWILIO_AUTH_TOKEN and PUBLIC_URL")
+        body = await read_body(request, self._limits, self._limits.body)
+        self._twilio.verify(request.url.path, request.url.query, request.headers, body)
+        inbound = twilio.read_inbound(body)
+        result = "ignored"
+        if inbound is not None:
+            new = await self._limits.in_time(self._store.note_inbound(inbound))
+            result = (inbound.wish or "noted") if new else "duplicate"
+        INBOUND.labels("twilio", result).inc()
+        logger.bind(provider="twilio", result=result).info("inbound message taken")
+        return Response(_NO_REPLY, media_type="text/xml")
+
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what is served under which path."""
         return (
@@ -101,6 +116,20 @@ class Webhooks:
                 refusals=_REFUSALS,
                 scope=None,
             ),
+            Endpoint(
+                "POST",
+                "/webhooks/twilio/inbound",
+                self.twilio_inbound,
+                "takeTwilioInbound",
+                "Take a message that a person wrote by WhatsApp",
+                {200: "text/xml"},
+                "Webhooks",
+                "A form, signed with `TWILIO_AUTH_TOKEN` for this path under `PUBLIC_URL`. For 24 "
+                "hours after it free text may go to that number; STOP and START set and end its "
+                "suppression. The answer is TwiML that sends nothing back.",
+                refusals=_REFUSALS,
+                scope=None,
+            ),
         )
 
     async def _note(self, provider: str, received: Received) -> Counter[str]:
@@ -119,6 +148,8 @@ class Webhooks:
         ).log("INFO" if set(counted) <= _USUAL else "WARNING", "receipts taken")
         return counted
 
+
+_NO_REPLY = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 _USUAL = {ReceiptResult.MOVED, ReceiptResult.NOTED, ReceiptResult.DUPLICATE}
 

@@ -19,7 +19,7 @@ from clarion_sandbox.faults import (
     Rule,
     StatusAction,
 )
-from clarion_sandbox.vendors.twilio import refused
+from clarion_sandbox.vendors.twilio import CLOSED_WINDOW, refused
 
 DOMAIN = "sandbox.test"
 
@@ -163,15 +163,37 @@ TELLING = (
         "accepted and delivered; then its reader reports spam, or blocks the sender",
         ("process", "deliver", "report_spam"),
     ),
-    TellingAddress(f"silent@{DOMAIN}", "+15005550019", "accepted, and no receipt ever comes", ()),
+    TellingAddress(
+        f"silent@{DOMAIN}",
+        "+15005550019",
+        "accepted, and no receipt ever comes; Twilio, when asked, says that it was delivered",
+        (),
+    ),
+    TellingAddress(
+        None,
+        CLOSED_WINDOW,
+        "never wrote: 400, code 63016 for free text; a template goes",
+        ("process", "deliver"),
+    ),
+    TellingAddress(
+        None,
+        "+15005550021",
+        "never wrote: free text is accepted, then a receipt with code 63016; a template goes",
+        ("process", "close_window"),
+    ),
 )
 
+_DELIVERED = ("process", "deliver")
 _TELLS = {to: one.tells for one in TELLING for to in one.twins().values()}
 
 
-def tells(to: str) -> tuple[str, ...]:
-    """Return what is told by itself of a message to this recipient."""
-    return _TELLS.get(to, ("process", "deliver"))
+def tells(to: str, *, approved: bool = False) -> tuple[str, ...]:
+    """Return what is told by itself of a message to this recipient.
+
+    `approved` says that it is a template that WhatsApp takes at any time.
+    """
+    acts = _TELLS.get(to, _DELIVERED)
+    return _DELIVERED if approved and "close_window" in acts else acts
 
 
 def magic_rules() -> dict[tuple[str, str], Rule]:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from clarion_sandbox import api, oauth, page, problems, receipt_api, settings
 from clarion_sandbox.endpoint import VendorEndpoint
 from clarion_sandbox.state import Sandbox
+from clarion_sandbox.vendors import twilio_messages
 from clarion_sandbox.vendors.fcm import Fcm
 from clarion_sandbox.vendors.sendgrid import SendGrid
 from clarion_sandbox.vendors.twilio import Twilio
@@ -44,6 +45,7 @@ def create_app(
         routes=[
             Route("/v3/mail/send", VendorEndpoint(SendGrid(), sandbox)),
             Route("/2010-04-01/Accounts/{sid}/Messages.json", VendorEndpoint(Twilio(), sandbox)),
+            Route("/2010-04-01/Accounts/{account}/Messages/{sid}.json", twilio_messages.show),
             Route("/v1/projects/{project}/messages:send", VendorEndpoint(Fcm(), sandbox)),
             Route("/token", oauth.serve_token, methods=["POST"]),
             Route("/service-account.json", oauth.serve_service_account),

@@ -74,6 +74,7 @@ class Inbox:
         self._limit = limit
         self._limit_bytes = limit_bytes
         self._messages: OrderedDict[str, Message] = OrderedDict()
+        self._by_provider_id: dict[str, str] = {}
         self._bytes = 0
         self._last_id = 0
         self.changes = 0
@@ -90,16 +91,22 @@ class Inbox:
         """Keep a message, and drop the oldest ones over the limits; the newest always stays."""
         self.changes += 1
         self._messages[message.id] = message
+        self._by_provider_id[message.provider_message_id] = message.id
         self._bytes += len(message.request.body)
         while len(self._messages) > 1 and (
             len(self._messages) > self._limit or self._bytes > self._limit_bytes
         ):
             _, oldest = self._messages.popitem(last=False)
+            self._by_provider_id.pop(oldest.provider_message_id, None)
             self._bytes -= len(oldest.request.body)
 
     def get(self, message_id: str) -> Message | None:
         """Return one message, if it is still kept."""
         return self._messages.get(message_id)
+
+    def known_as(self, provider_message_id: str) -> Message | None:
+        """Return the message that has this id at its provider, if it is still kept."""
+        return self._messages.get(self._by_provider_id.get(provider_message_id, ""))
 
     def find(self, channel: str | None = None, to: str | None = None) -> Iterator[Message]:
         """Return the matching messages, newest first; addresses match whatever their case."""
@@ -115,4 +122,5 @@ class Inbox:
         """Drop all messages."""
         self.changes += 1
         self._messages.clear()
+        self._by_provider_id.clear()
         self._bytes = 0

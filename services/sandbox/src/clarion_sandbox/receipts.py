@@ -22,6 +22,7 @@ BATCH_SECONDS = 0.2
 
 _SENDGRID_TRIES = 8  # over four minutes; SendGrid itself goes on for a day
 _TWILIO_TRIES = 2  # and the second only where no answer came
+_STANDINGS = 10_000  # as many as the inbox keeps
 _SEED = 8025
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
 
@@ -61,6 +62,7 @@ class Teller:
         self._some = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._random = random.Random(_SEED)
+        self._standing: dict[str, str] = {}
         self._told = 0
         self._last: dict[str, Any] | None = None
 
@@ -98,9 +100,12 @@ class Teller:
         """Tell later, by the plan, what becomes of a message that was just accepted."""
         if self._session is None or not self.plan.automatic:
             return
-        acts = [act for act in tells(message.recipient.to) if act in self.acts(message)]
+        planned = tells(message.recipient.to, approved=bool(message.content.get("content_sid")))
+        acts = [act for act in planned if act in self.acts(message)]
         receipts = [act for act in acts for _ in range(self.plan.copies)]
         if not receipts:
+            # nobody is told of it; who asks is
+            self._stand(message, planned[-1] if planned else "deliver")
             return
         if self.plan.shuffle:
             self._random.shuffle(receipts)
@@ -113,6 +118,26 @@ class Teller:
         if message.channel == "email":
             return await self._post_events([sendgrid_events.event_of(message, act, now())])
         return await self._call_back(message, act)
+
+    async def reply(self, message: Message, text: str) -> Told:
+        """Let the recipient of a WhatsApp message write back."""
+        request = twilio_callbacks.reply(message, text)
+        if request is None:
+            return Told(status=None, error="the message named no StatusCallback")
+        return await self._post(*request, 1)
+
+    def standing(self, message: Message) -> dict[str, str]:
+        """Return what Twilio says of a WhatsApp message to who asks."""
+        return twilio_callbacks.STATUSES[self._standing.get(message.id, "process")]
+
+    def _stand(self, message: Message, act: str) -> None:
+        order = list(twilio_callbacks.STATUSES)
+        if message.channel != "whatsapp" or act not in order:
+            return
+        held = self._standing.get(message.id, "process")
+        self._standing[message.id] = max(held, act, key=order.index)
+        if len(self._standing) > _STANDINGS:
+            del self._standing[next(iter(self._standing))]
 
     async def _tell_by_plan(self, message: Message, acts: Sequence[str]) -> None:
         events: dict[str, dict[str, Any]] = {}
@@ -153,6 +178,7 @@ class Teller:
         request = twilio_callbacks.request(message, act)
         if request is None:
             return Told(status=None, error="the message named no StatusCallback")
+        self._stand(message, act)
         told = Told(status=None)
         for _ in range(_TWILIO_TRIES):
             told = await self._post(*request, 1)

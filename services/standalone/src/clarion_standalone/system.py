@@ -123,7 +123,12 @@ def _workers(
     push = settings.push(sandbox)
     return [
         build_worker(
-            Channel.EMAIL, email, broker, store, email_content.compose, open_email(email, transport)
+            Channel.EMAIL,
+            email,
+            broker,
+            store,
+            email_content.compose,
+            open_email(email, transport, store),
         ),
         build_worker(
             Channel.WHATSAPP,
@@ -131,10 +136,15 @@ def _workers(
             broker,
             store,
             whatsapp_content.compose,
-            open_whatsapp(whatsapp, transport),
+            open_whatsapp(whatsapp, transport, store),
         ),
         build_worker(
-            Channel.PUSH, push, broker, store, push_content.compose, open_push(push, transport)
+            Channel.PUSH,
+            push,
+            broker,
+            store,
+            push_content.compose,
+            open_push(push, transport, store),
         ),
     ]
 

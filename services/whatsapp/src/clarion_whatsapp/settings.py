@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -44,6 +44,19 @@ class WhatsAppSettings(WorkerSettings):
         " by default content in production, else text",
     )
 
+    whatsapp_window: Literal["enforce", "off"] | None = Field(
+        None,
+        description="`enforce`: free text goes only within 24 hours after the person's last message"
+        " that came to /webhooks/twilio/inbound; `off`: Twilio decides; by default enforce in"
+        " production",
+    )
+    reconcile_after_seconds: float = Field(
+        3600.0,
+        ge=0,
+        description="how long after a message was sent Twilio is asked about it, where no callback"
+        " came; 0: never",
+    )
+
     @field_validator("twilio_whatsapp_from", mode="before")
     @classmethod
     def _has_prefix(cls, value: object) -> object:
@@ -79,6 +92,13 @@ class WhatsAppSettings(WorkerSettings):
                         " (http://localhost:8025)"
                     )
         return self
+
+    @property
+    def enforces_window(self) -> bool:
+        """Whether free text needs a message of the person's in the last 24 hours."""
+        if self.whatsapp_window is not None:
+            return self.whatsapp_window == "enforce"
+        return self.environment == "production"
 
     @property
     def preferred_form(self) -> Form:

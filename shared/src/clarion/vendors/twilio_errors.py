@@ -6,7 +6,7 @@ The same codes come with a 4xx answer and, later, with a status callback.
 
 from __future__ import annotations
 
-from clarion.errors import BadRecipient
+from clarion.errors import BadMessage, BadRecipient
 from clarion.notification import Reason
 from clarion.provider import (
     BAD_MESSAGE,
@@ -22,6 +22,9 @@ from clarion.provider import (
 _UNREACHABLE = Meaning(BadRecipient, Reason.UNREACHABLE)
 _BLOCKED = Meaning(BadRecipient, Reason.BLOCKED)
 
+OUTSIDE_WINDOW_CODE = 63016
+OUTSIDE_WINDOW = Meaning(BadMessage, Reason.OUTSIDE_WINDOW)
+
 MEANINGS: dict[int, Meaning] = {
     # the number is none, or none that a message could reach
     **dict.fromkeys((21211, 21214, 21217, 21401, 21407, 21614, 63003), INVALID_RECIPIENT),
@@ -34,7 +37,7 @@ MEANINGS: dict[int, Meaning] = {
     # only this message, to this user: an experiment, the marketing cap, the sandbox not joined
     **dict.fromkeys((63032, 63049, 63015), REFUSED),
     # outside of the 24 hours after the user's last message: only an approved template may go
-    63016: BAD_MESSAGE,
+    OUTSIDE_WINDOW_CODE: OUTSIDE_WINDOW,
     # body, media, template or variables
     **dict.fromkeys((21602, 21617, 21620, 21654, 21655, 21656, 21658), BAD_MESSAGE),
     **dict.fromkeys((63005, 63006, 63013, 63019, 63021, 63027, 63028, 63030), BAD_MESSAGE),

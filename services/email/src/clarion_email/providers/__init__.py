@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from clarion.provider import HttpTransport, Provider
+from clarion.store.base import Store
 from clarion.unsubscribe import UnsubscribeLinks
 from clarion_email.content import EmailMessage
 from clarion_email.providers.sendgrid import SendGrid
 from clarion_email.settings import EmailSettings
 
 
-def open_provider(settings: EmailSettings, transport: HttpTransport) -> Provider[EmailMessage]:
+def open_provider(
+    settings: EmailSettings, transport: HttpTransport, _store: Store
+) -> Provider[EmailMessage]:
     """Return the provider that the settings name."""
     return SendGrid(
         transport,

@@ -1,4 +1,5 @@
-"""Twilio's status callbacks: https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks
+"""Twilio's status callbacks and inbound messages:
+https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks
 and how they are signed: https://www.twilio.com/docs/usage/webhooks/webhooks-security
 
 The SDK checks the signature; it raises for a header that is missing. The URL that Twilio signed is
@@ -7,6 +8,7 @@ put together from PUBLIC_URL: behind a proxy the request tells another one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import parse_qs, parse_qsl
@@ -19,11 +21,10 @@ from twilio.request_validator import (
     get_signature_algorithm,
 )
 
-from clarion.notification import Reason
-from clarion.provider import excerpt, report_unknown
-from clarion.receipt import Fact, Receipt
-from clarion.suppression import KINDS, Kind
-from clarion.vendors.twilio_errors import MEANINGS
+from clarion.inbound import Inbound, Wish, wish_in
+from clarion.notification import Channel
+from clarion.provider import excerpt
+from clarion.vendors.twilio_receipts import FACTS, receipt_of
 from clarion_gateway.providers.received import (
     NOT_OURS,
     UNKNOWN_TYPE,
@@ -33,17 +34,9 @@ from clarion_gateway.providers.received import (
     unsigned,
 )
 
-# MessageStatus of the Message resource; any of them proves that Twilio took the message
-FACTS: dict[str, Fact] = {
-    **dict.fromkeys(("accepted", "scheduled", "queued", "sending", "sent"), Fact.PROCESSED),
-    "delivered": Fact.DELIVERED,
-    "read": Fact.READ,
-    **dict.fromkeys(("undelivered", "failed", "canceled"), Fact.UNDELIVERED),
-}
-
-BY_CODE = {str(code): meaning for code, meaning in MEANINGS.items()}
-
 _MOST_FIELDS = 200
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_OPT_OUT_TYPES = {"STOP": Wish.STOP, "START": Wish.START}
 
 
 class TwilioCallbacks:
@@ -99,44 +92,24 @@ def read(query: str, body: bytes, now: datetime) -> Received:
     return received
 
 
-def receipt_of(
-    notification_id: str,
-    attempt: int,
-    sid: str,
-    status: str,
-    error_code: str | None,
-    error_message: str | None,
-    now: datetime,
-) -> Receipt:
-    """Return what a status of FACTS says of an attempt, whether Twilio told it or was asked."""
-    fact = FACTS[status]
-    reason, suppresses = _meaning(fact, error_code)
-    return Receipt(
-        key=f"twilio/{excerpt(sid)[:64]}/{status}",
-        provider="twilio",
-        notification_id=excerpt(notification_id),
-        attempt=attempt,
-        fact=fact,
-        at=now,
-        provider_message_id=excerpt(sid)[:64],
-        reason=reason,
-        code=excerpt(error_code)[:64] if error_code else None,
-        text=excerpt(error_message) if error_message else status,
-        suppresses=suppresses,
+def read_inbound(body: bytes) -> Inbound | None:
+    """Return what a form says that a person wrote by WhatsApp; None for anything else.
+
+    https://www.twilio.com/docs/messaging/guides/webhook-request: it tells no moment. `OptOutType`
+    is there where Twilio knew the word itself (Advanced Opt-Out), and then it decides.
+    """
+    form = dict(_form(body))
+    sid, (scheme, _, number) = form.get("MessageSid", ""), form.get("From", "").partition(":")
+    if not sid or scheme != "whatsapp" or not _E164.fullmatch(number):
+        return None
+    told = form.get("OptOutType")
+    return Inbound(
+        key=f"twilio/{excerpt(sid)[:64]}",
+        channel=Channel.WHATSAPP,
+        address=number,
+        source="twilio inbound",
+        wish=_OPT_OUT_TYPES.get(told) if told else wish_in(form.get("Body", "")),
     )
-
-
-def _meaning(fact: Fact, error_code: str | None) -> tuple[Reason | None, Kind | None]:
-    """Return why a message did not arrive, by the table of what Twilio answers at once."""
-    if fact is not Fact.UNDELIVERED:
-        return None, None
-    meaning = BY_CODE.get(error_code or "")
-    if meaning is None:
-        if error_code:
-            report_unknown("twilio", excerpt(error_code)[:64])
-        return Reason.PROVIDER_REJECTED, None
-    reason = Reason(meaning.to_error("", "").reason)
-    return reason, KINDS.get(reason)
 
 
 def _form(body: bytes) -> ImmutableMultiDict[str, str]:

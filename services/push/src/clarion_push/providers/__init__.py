@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from clarion.provider import HttpTransport, Provider
+from clarion.store.base import Store
 from clarion_push.content import PushMessage
 from clarion_push.providers.fcm import Fcm
 from clarion_push.providers.fcm_token import AccessToken, key_from_file, key_from_url
 from clarion_push.settings import PushSettings
 
 
-def open_provider(settings: PushSettings, transport: HttpTransport) -> Provider[PushMessage]:
+def open_provider(
+    settings: PushSettings, transport: HttpTransport, _store: Store
+) -> Provider[PushMessage]:
     """Return the provider that the settings name.
 
     Raises `SettingsError` when the key's file is not one.

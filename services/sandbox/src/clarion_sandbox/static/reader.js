@@ -20,6 +20,7 @@ export function showMessage(message, line, onBack) {
     el("div", { class: "switch", role: "group", "aria-label": "View" }, ...buttons),
     stage,
     receipts(message, line),
+    reply(message, line),
     facts(message, line),
   ].filter(Boolean);
 }
@@ -46,6 +47,28 @@ async function tell(message, act, said) {
     });
     const { status, error, detail } = await response.json();
     said.textContent = response.ok ? (status ? `${ACTS[act]}: the gateway answered ${status}` : `${ACTS[act]}: ${error}`) : detail;
+  } catch {
+    said.textContent = "the sandbox did not answer";
+  }
+}
+
+// What the reader writes back: it opens the 24 hours for free text, and STOP is heard.
+function reply(message, line) {
+  if (message.channel !== "whatsapp" || !line?.acts?.length) return null;
+  const said = el("span", { class: "said", role: "status" });
+  const words = el("input", { type: "text", value: "Thanks!", maxlength: "1600", "aria-label": "What the reader writes" });
+  const send = el("button", { type: "button", class: "quiet", onclick: () => write(message, words.value, said) }, "Reply");
+  return el("div", { class: "receipts", role: "group", "aria-label": "Reply" }, el("b", null, "Write back"), words, send, said);
+}
+
+async function write(message, words, said) {
+  said.textContent = "sending it";
+  try {
+    const response = await fetch(`/api/messages/${encodeURIComponent(message.id)}/replies`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ text: words }),
+    });
+    const { status, error, detail } = await response.json();
+    said.textContent = response.ok ? (status ? `the gateway answered ${status}` : error) : detail;
   } catch {
     said.textContent = "the sandbox did not answer";
   }

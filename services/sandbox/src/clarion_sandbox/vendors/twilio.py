@@ -28,6 +28,8 @@ ACCOUNT = re.compile(r"AC[0-9a-fA-F]{32}")
 CONTENT = re.compile(r"HX[0-9a-fA-F]{32}")
 SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
 MAX_BODY = 1600
+CLOSED_WINDOW = "+15005550020"
+"""The magic number that never wrote: free text is refused at once, an approved template goes."""
 FIELDS_OF_LISTS = frozenset({"MediaUrl", "PersistentAction"})
 
 # code -> HTTP status and message (www.twilio.com/docs/api/errors)
@@ -52,6 +54,11 @@ ERRORS: dict[int, tuple[int, str]] = {
     21655: (400, "The ContentSid is Invalid"),
     21656: (400, "The ContentVariables Parameter is invalid"),
     21701: (400, "The Messaging Service {} is invalid or not found"),
+    63016: (
+        400,
+        "Failed to send freeform message because you are outside the allowed window. "
+        "If you are using WhatsApp, please use a Message Template.",
+    ),
     63007: (400, "Twilio could not find a Channel with the specified From address"),
     # Twilio tells this one only in a later status callback; here at once, where it is seen
     63013: (400, "Content Variables: a value is missing or empty: {}"),
@@ -105,7 +112,12 @@ class Twilio:
     def refusal(self, request: VendorRequest) -> Answer | None:
         """Return the first broken rule, as Twilio does."""
         form = request.document
-        return _address_problem(form) or _content_problem(form) or _callback_problem(form)
+        return (
+            _address_problem(form)
+            or _content_problem(form)
+            or _callback_problem(form)
+            or _window_problem(form)
+        )
 
     def broken_contract(self, violations: list[str]) -> Answer:
         """Name the fields that break the contract."""
@@ -115,9 +127,13 @@ class Twilio:
         """Answer 201 with the message resource."""
         form = request.document
         sid = ("MM" if form.get("MediaUrl") else "SM") + secrets.token_hex(16)
-        answer = json_answer(201, _resource(sid, request.path_params["sid"], form))
+        answer = json_answer(201, resource_of(sid, request.path_params["sid"], form))
         recipient = self.recipients(form)[0]
         return Accepted(answer, sid, [(recipient, _content(form))])
+
+    def unknown(self, path: str) -> Answer:
+        """Return the answer about a resource that is not there."""
+        return _error(20404, path)
 
     def error(self, status: int) -> Answer:
         """Return Twilio's error body for a status."""
@@ -193,6 +209,11 @@ def _variables_problem(text: str) -> Answer | None:
     return None
 
 
+def _window_problem(form: dict[str, Any]) -> Answer | None:
+    closed = form["To"].removeprefix(PREFIX) == CLOSED_WINDOW
+    return _error(63016) if closed and not form.get("ContentSid") else None
+
+
 def _callback_problem(form: dict[str, Any]) -> Answer | None:
     url = form.get("StatusCallback")
     return _error(21609, url) if url and not _is_web_url(url) else None
@@ -227,7 +248,8 @@ def _content(form: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _resource(sid: str, account: str, form: dict[str, Any]) -> dict[str, Any]:
+def resource_of(sid: str, account: str, form: dict[str, Any]) -> dict[str, Any]:
+    """Return the message resource of a form that was just accepted."""
     created = format_datetime(datetime.now(UTC))
     uri = f"/2010-04-01/Accounts/{account}/Messages/{sid}"
     media = form.get("MediaUrl", [])

@@ -1,5 +1,6 @@
-"""Twilio's status callbacks, as Twilio posts them:
+"""Twilio's status callbacks, and what a person writes back, as Twilio posts them:
 www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks
+www.twilio.com/docs/messaging/guides/webhook-request
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import secrets
 from urllib.parse import urlencode
 
 from clarion_sandbox.inbox import Message
@@ -25,6 +27,11 @@ STATUSES: dict[str, dict[str, str]] = {
         "MessageStatus": "undelivered",
         "ErrorCode": "63049",
         "ErrorMessage": "Meta chose not to deliver this marketing message",
+    },
+    "close_window": {
+        "MessageStatus": "undelivered",
+        "ErrorCode": "63016",
+        "ErrorMessage": "Freeform message outside of the allowed window",
     },
     # nobody reports a chat as spam to Twilio: who is tired of it blocks the sender
     "report_spam": {
@@ -59,6 +66,41 @@ def request(message: Message, act: str) -> tuple[str, bytes, dict[str, str]] | N
         "To": f"whatsapp:{message.recipient.to}",
         **STATUSES[act],
     }
+    return _signed(url, token, form)
+
+
+def reply(message: Message, text: str) -> tuple[str, bytes, dict[str, str]] | None:
+    """Return URL, body and headers of what the recipient of a message writes back.
+
+    It goes to where the gateway takes inbound messages, beside the callback that the message named.
+    """
+    callback, credentials = message.content.get("status_callback"), _credentials(message)
+    if not callback or credentials is None:
+        return None
+    account, token = credentials
+    url = f"{callback.partition('?')[0]}/inbound"
+    sid = "SM" + secrets.token_hex(16)
+    form = {
+        "AccountSid": account,
+        "ApiVersion": "2010-04-01",
+        "Body": text,
+        "From": f"whatsapp:{message.recipient.to}",
+        "MessageSid": sid,
+        "MessageType": "text",
+        "NumMedia": "0",
+        "NumSegments": "1",
+        "ProfileName": "A reader",
+        "ReferralNumMedia": "0",
+        "SmsMessageSid": sid,
+        "SmsSid": sid,
+        "SmsStatus": "received",
+        "To": f"whatsapp:{message.content.get('from', '')}",
+        "WaId": message.recipient.to.removeprefix("+"),
+    }
+    return _signed(url, token, form)
+
+
+def _signed(url: str, token: str, form: dict[str, str]) -> tuple[str, bytes, dict[str, str]]:
     headers = {
         "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
         "User-Agent": "TwilioProxy/1.1",

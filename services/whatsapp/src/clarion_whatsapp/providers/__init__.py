@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from clarion.provider import HttpTransport, Provider
+from clarion.store.base import Store
 from clarion_whatsapp.content import WhatsAppMessage
 from clarion_whatsapp.providers.twilio import Twilio
 from clarion_whatsapp.settings import WhatsAppSettings
+from clarion_whatsapp.window import window_of
 
 
 def open_provider(
-    settings: WhatsAppSettings, transport: HttpTransport
+    settings: WhatsAppSettings, transport: HttpTransport, store: Store
 ) -> Provider[WhatsAppMessage]:
     """Return the provider that the settings name."""
     return Twilio(
@@ -20,5 +22,6 @@ def open_provider(
         messaging_service_sid=settings.twilio_messaging_service_sid,
         prefer=settings.preferred_form,
         public_url=settings.public_url,
+        window=window_of(store) if settings.enforces_window else None,
         base_url=settings.twilio_base_url,
     )

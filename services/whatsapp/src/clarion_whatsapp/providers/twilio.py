@@ -22,11 +22,18 @@ from clarion.provider import (
     of_status,
     report_unknown,
 )
-from clarion.vendors.twilio_errors import MEANINGS
+from clarion.vendors.twilio_errors import MEANINGS, OUTSIDE_WINDOW, OUTSIDE_WINDOW_CODE
 from clarion_whatsapp.content import Content, Form, WhatsAppMessage
+from clarion_whatsapp.window import Window
 
 MAX_VALIDITY = 36_000
 """The seconds for which Twilio tries to pass a message on at most, and by default."""
+
+
+_NO_CONTENT = (
+    "free text, and no message came from this number in the last 24 hours; add a"
+    " whatsapp.content.json with the content_sid of an approved template to this one"
+)
 
 
 class Twilio:
@@ -50,6 +57,7 @@ class Twilio:
         prefer: Form = Form.CONTENT,
         public_url: str | None = None,
         base_url: str = "https://api.twilio.com",
+        window: Window | None = None,
     ) -> None:
         self._transport = transport
         self._auth_token = auth_token
@@ -67,20 +75,47 @@ class Twilio:
             else {"From": sender}
         )
         self._prefer = prefer
+        self._window = window
         self._callback = f"{public_url.rstrip('/')}/webhooks/twilio" if public_url else None
 
     async def send(self, message: WhatsAppMessage, attempt: Attempt) -> SentMessage:
-        """Return once Twilio has answered 201; the id is the message's SID."""
-        body = urlencode(self._form(message, attempt)).encode()
+        """Return once Twilio has answered 201; the id is the message's SID.
+
+        Free text whose window is closed goes as the template's content, if it has one: whether we
+        know that it is closed, or Twilio says so now (it says so mostly later, by a callback).
+        """
+        chosen = await self._choose(message)
+        try:
+            return await self._post(message, chosen, attempt)
+        except SendError as error:
+            if error.code != str(OUTSIDE_WINDOW_CODE) or message.content is None:
+                raise
+            if isinstance(chosen, Content):
+                raise
+        return await self._post(message, message.choose(Form.CONTENT), attempt)
+
+    async def _choose(self, message: WhatsAppMessage) -> str | Content:
+        chosen = message.choose(self._prefer)
+        if isinstance(chosen, Content) or self._window is None or await self._window(message.to):
+            return chosen
+        if message.content is None:
+            raise OUTSIDE_WINDOW.to_error(_NO_CONTENT, "window")
+        return message.choose(Form.CONTENT)
+
+    async def _post(
+        self, message: WhatsAppMessage, chosen: str | Content, attempt: Attempt
+    ) -> SentMessage:
+        body = urlencode(self._form(message, chosen, attempt)).encode()
         reply = await self._transport.post(self._url, body, self._headers)
         if reply.accepted:
             sid = reply.json().get("sid")
             return SentMessage(sid if isinstance(sid, str) and sid else None)
         raise self._error(reply)
 
-    def _form(self, message: WhatsAppMessage, attempt: Attempt) -> dict[str, str]:
+    def _form(
+        self, message: WhatsAppMessage, chosen: str | Content, attempt: Attempt
+    ) -> dict[str, str]:
         form = {"To": f"whatsapp:{message.to}", **self._sender}
-        chosen = message.choose(self._prefer)
         if isinstance(chosen, Content):
             form["ContentSid"] = chosen.sid
             if chosen.variables:
