@@ -222,9 +222,16 @@ class HttpTransport:
         Raises `Transient` when the request cannot have left, `Ambiguous` when it may have, and
         `Misconfigured` when the URL is none.
         """
+        return await self._call("POST", url, headers, data)
+
+    async def get(self, url: str, headers: Mapping[str, str]) -> Reply:
+        """Return the answer to one GET, as `post` does."""
+        return await self._call("GET", url, headers, None)
+
+    async def _call(self, method: str, url: str, headers: Mapping[str, str], data: Any) -> Reply:
         try:
-            async with self._session.post(
-                url, data=data, headers=headers, allow_redirects=False
+            async with self._session.request(
+                method, url, data=data, headers=headers, allow_redirects=False
             ) as response:
                 return Reply(response.status, response.headers, await _body(response))
         except aiohttp.InvalidURL as error:

@@ -36,19 +36,23 @@ MessageT = TypeVar("MessageT")
 SettingsT = TypeVar("SettingsT", bound=WorkerSettings)
 OpenProvider = Callable[[SettingsT, HttpTransport, Store], Provider[MessageT]]
 
+Beside = Callable[[SettingsT, HttpTransport, Store], contextlib.AbstractAsyncContextManager[None]]
+"""What a worker's process does beside its messages, while the block runs."""
+
 
 def run(
     channel: Channel,
     settings_class: type[SettingsT],
     compose: Compose[MessageT],
     open_provider: OpenProvider[SettingsT, MessageT],
+    beside: Beside[SettingsT] | None = None,
 ) -> None:
     """Run the channel's worker until SIGTERM or SIGINT; exit 1 with one line if it cannot start."""
     logs.configure(channel)
     try:
         settings = load(settings_class)
         logs.configure(channel, settings.log_level, secrets=secrets_of(settings))
-        uvloop.run(_serve(channel, settings, compose, open_provider))
+        uvloop.run(_serve(channel, settings, compose, open_provider, beside or _nothing))
     except ClarionError as error:
         sys.exit(f"clarion {channel}: {error}")
 
@@ -58,6 +62,7 @@ async def _serve(
     settings: SettingsT,
     compose: Compose[MessageT],
     open_provider: OpenProvider[SettingsT, MessageT],
+    beside: Beside[SettingsT],
 ) -> None:
     stop = stop_signal()
     listener = listen(settings.host, settings.port)
@@ -70,7 +75,8 @@ async def _serve(
         )
         health = WorkerHealth(worker, broker, store)
         spare_the_collector()
-        async with serving(uvicorn.Config(create_app(health), log_config=None), listener):
+        config = uvicorn.Config(create_app(health), log_config=None)
+        async with serving(config, listener), beside(settings, transport, store):
             if await _until(stop, start_patiently(broker, worker)):
                 logger.info("taking messages")
                 await stop.wait()
@@ -81,6 +87,11 @@ async def _serve(
         await broker.close()
         await store.close()
         await transport.close()
+
+
+@contextlib.asynccontextmanager
+async def _nothing(_settings: WorkerSettings, _: HttpTransport, __: Store) -> AsyncIterator[None]:
+    yield
 
 
 def build_worker(

@@ -36,6 +36,7 @@ from clarion_sandbox.server import config as sandbox_config
 from clarion_testing.rabbitmq_nodes import RabbitMQ
 from clarion_whatsapp import content as whatsapp_content
 from clarion_whatsapp.providers import open_provider as open_whatsapp
+from clarion_whatsapp.reconciler import reconciling
 from clarion_whatsapp.settings import WhatsAppSettings
 
 TEMPLATES = Path(__file__).parents[3] / "shared" / "templates"
@@ -212,4 +213,5 @@ async def _start_workers(
         stack.push_async_callback(worker.stop, 5)
         await worker.start()
         workers[channel] = worker
+    await stack.enter_async_context(reconciling(whatsapp, transport, store))
     return workers

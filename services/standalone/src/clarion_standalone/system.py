@@ -43,6 +43,7 @@ from clarion_standalone.probe import LocalProbe
 from clarion_standalone.settings import StandaloneSettings
 from clarion_whatsapp import content as whatsapp_content
 from clarion_whatsapp.providers import open_provider as open_whatsapp
+from clarion_whatsapp.reconciler import reconciling
 from clarion_whatsapp.settings import WhatsAppSettings
 
 DRAIN_SECONDS = 4.0
@@ -77,6 +78,7 @@ async def running(
         stack.push_async_callback(_stop, workers)
         for worker in workers:
             await worker.start()
+        await stack.enter_async_context(reconciling(whatsapp, transport, store))
         app = _gateway(
             settings,
             store,

@@ -61,12 +61,10 @@ class Twilio:
     ) -> None:
         self._transport = transport
         self._auth_token = auth_token
-        self._url = f"{base_url.rstrip('/')}/2010-04-01/Accounts/{account_sid}/Messages.json"
-        credentials = base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        self._url = f"{messages_url(base_url, account_sid)}.json"
         self._headers = {
-            "Authorization": f"Basic {credentials}",
+            **headers(account_sid, auth_token),
             "Content-Type": "application/x-www-form-urlencoded",
-            "Accept": "application/json",
         }
         # a messaging service chooses among its own senders
         self._sender = (
@@ -110,7 +108,7 @@ class Twilio:
         if reply.accepted:
             sid = reply.json().get("sid")
             return SentMessage(sid if isinstance(sid, str) and sid else None)
-        raise self._error(reply)
+        raise error_of(reply, hide=self._auth_token)
 
     def _form(
         self, message: WhatsAppMessage, chosen: str | Content, attempt: Attempt
@@ -130,15 +128,28 @@ class Twilio:
             form["StatusCallback"] = f"{self._callback}?{query}"
         return form
 
-    def _error(self, reply: Reply) -> SendError:
-        answer = Response(reply.status, reply.body.decode(errors="replace"), reply.headers)
-        parsed = Version.exception("POST", "/Messages.json", answer, "")
-        code = _code(parsed)
-        return _meaning(code, reply.status).to_error(
-            excerpt(_words(parsed), hide=self._auth_token) or reply.text(hide=self._auth_token),
-            str(code or reply.status),
-            reply.retry_after(),
-        )
+
+def messages_url(base_url: str, account_sid: str) -> str:
+    """Return where an account's messages are."""
+    return f"{base_url.rstrip('/')}/2010-04-01/Accounts/{account_sid}/Messages"
+
+
+def headers(account_sid: str, auth_token: str) -> dict[str, str]:
+    """Return the headers of every request."""
+    credentials = base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+    return {"Authorization": f"Basic {credentials}", "Accept": "application/json"}
+
+
+def error_of(reply: Reply, *, hide: str) -> SendError:
+    """Return what an answer that is not 2xx means; `hide` is the credential."""
+    answer = Response(reply.status, reply.body.decode(errors="replace"), reply.headers)
+    parsed = Version.exception("POST", "/Messages.json", answer, "")
+    code = _code(parsed)
+    return _meaning(code, reply.status).to_error(
+        excerpt(_words(parsed), hide=hide) or reply.text(hide=hide),
+        str(code or reply.status),
+        reply.retry_after(),
+    )
 
 
 def _code(parsed: TwilioRestException | TwilioServiceException) -> int | None:
