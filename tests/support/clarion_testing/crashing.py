@@ -24,6 +24,7 @@ from clarion.brokers.rabbitmq.publisher import Publisher
 from clarion.brokers.topology import DELAY
 from clarion.provider import HttpTransport
 from clarion.store.base import Claim, Verdict
+from clarion.store.receipts import ReceiptWriter
 from clarion.store.sql import SqlStore
 
 STEPS: dict[str, tuple[type, str]] = {
@@ -31,6 +32,8 @@ STEPS: dict[str, tuple[type, str]] = {
     "accept": (SqlStore, "accept"),
     "publish": (RabbitMQBroker, "publish"),
     "mark": (SqlStore, "mark_queued"),
+    "receipts": (SqlStore, "note_receipts"),
+    "commit": (ReceiptWriter, "write"),  # of receipts: after it, all is written and not committed
     # a worker's
     "claim": (SqlStore, "claim"),
     "provider": (HttpTransport, "post"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import aio_pika
@@ -39,6 +40,42 @@ async def sent(database: str) -> int:
     try:
         sql = "SELECT count(*) FROM notifications WHERE status = ANY($1::text[])"
         return int(await connection.fetchval(sql, list(ARRIVED)))
+    finally:
+        await connection.close(timeout=5)
+
+
+async def ids(database: str, channel: str) -> list[str]:
+    """Return the notifications of a channel."""
+    connection = await asyncpg.connect(database, timeout=5)
+    try:
+        sql = "SELECT id FROM notifications WHERE channel = $1 ORDER BY id"
+        return [row["id"] for row in await connection.fetch(sql, channel)]
+    finally:
+        await connection.close(timeout=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What receipts left behind: how many of each, and the statuses of those they are about."""
+
+    receipts: int
+    suppressions: int
+    statuses: dict[str, int]
+
+
+async def noted(database: str) -> Noted:
+    """Return what is kept of receipts."""
+    connection = await asyncpg.connect(database, timeout=5)
+    try:
+        statuses = await connection.fetch(
+            "SELECT status, count(*) AS many FROM notifications"
+            " WHERE id IN (SELECT notification_id FROM receipts) GROUP BY status"
+        )
+        return Noted(
+            await connection.fetchval("SELECT count(*) FROM receipts"),
+            await connection.fetchval("SELECT count(*) FROM suppressions"),
+            {row["status"]: row["many"] for row in statuses},
+        )
     finally:
         await connection.close(timeout=5)
 

@@ -84,12 +84,14 @@ class Scenario:
         *,
         faults: Iterable[Mapping[str, Any]] = FAULTS,
         gateways: Sequence[Sequence[Crash]] = ((),),
+        webhook_key: str | None = None,
         crashes: Mapping[Channel, Sequence[Crash]] | None = None,
         **settings: str,
     ) -> None:
         """Start the sandbox, a gateway for each plan of crashes, and a worker per channel.
 
-        `crashes` are the workers' plans, `settings` their settings in place of those of `_WORKER`.
+        `crashes` are the workers' plans, `settings` their settings in place of those of `_WORKER`;
+        `webhook_key` is what the gateways check SendGrid's events with.
         """
         self._settings = settings
         await self._launch("clarion_sandbox", {"PORT": str(self._sandbox_port)})
@@ -99,6 +101,8 @@ class Scenario:
             port = free_port()
             self._gateways.append(f"http://127.0.0.1:{port}")
             own = {"PORT": str(port), "WORKERS": probes} | self._servers("gateway")
+            if webhook_key is not None:
+                own["SENDGRID_WEBHOOK_PUBLIC_KEY"] = webhook_key
             await self._launch("clarion_gateway", own, plan)
         await self._answers(self.sandbox + "/health")
         async with (
@@ -174,6 +178,19 @@ class Scenario:
         async with asyncio.timeout(END_SECONDS):
             while await evidence.sent(self.database.url) < count:  # noqa: ASYNC110  nor do rows
                 await asyncio.sleep(0.1)
+
+    async def tell(self, body: bytes, headers: Mapping[str, str]) -> int:
+        """POST events as SendGrid does, again until they are taken; return how often it took."""
+        async with aiohttp.ClientSession() as session, asyncio.timeout(END_SECONDS):
+            tries = 0
+            while True:
+                tries += 1
+                with contextlib.suppress(aiohttp.ClientError):
+                    url = f"{self._gateways[0]}/webhooks/sendgrid"
+                    async with session.post(url, data=body, headers=headers) as response:
+                        if response.status == 200:
+                            return tries
+                await asyncio.sleep(0.2)
 
     async def end(self) -> None:
         """Wait until all is settled, stop every service in order, and judge.
