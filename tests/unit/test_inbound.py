@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clarion.inbound import Wish, wish_in
+from clarion.inbound import Wish, other_forms, wish_in
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,32 @@ def test_a_word_for_start_is_one_however_it_is_written(text: str) -> None:
 )
 def test_anything_else_is_no_wish(text: str) -> None:
     assert wish_in(text) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("+5521987654321", "+552187654321"),
+        ("+5215512345678", "+525512345678"),
+        ("+5491123456789", "+541123456789"),
+    ],
+)
+def test_a_number_is_known_in_both_of_its_forms(one: str, other: str) -> None:
+    assert other_forms(one) == (other,)
+    assert other_forms(other) == (one,)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "+14155550123",
+        "+552133334444",  # a line in the house, in Brazil
+        "+5521933334444",  # a mobile number that was never one of 8 digits
+        "+52155123456789",
+        "+4915112345678",
+        "+52\u0661551234567",
+        "",
+    ],
+)
+def test_any_other_number_has_one_form(number: str) -> None:
+    assert other_forms(number) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,13 +19,44 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One message of a person; `key` is the same when the provider tells of it again."""
+    """One message of a person; `key` is the same when the provider tells of it again.
+
+    `also` is how else an application may have written the person's address.
+    """
 
     key: str
     channel: Channel
     address: str
     source: str
     wish: Wish | None = None
+    also: tuple[str, ...] = ()
+
+
+def other_forms(number: str) -> tuple[str, ...]:
+    """Return how else the same WhatsApp number may be written, E.164 as well.
+
+    WhatsApp knows many numbers by the form in which they were registered, and tells that one: from
+    before Brazil put a 9 before its mobile numbers (of 8 digits, which began with 6 to 9), and with
+    the 1 after 52 and the 9 after 54 that Mexico and Argentina had, or have, for calls from abroad.
+    """
+    for long, short in _FORMS:
+        for given, other in ((long, short), (short, long)):
+            if match := re.fullmatch(given[0], number, re.ASCII):
+                return (match.expand(other[1]),)
+    return ()
+
+
+_BRAZIL = r"\+55([1-9][1-9])9([6-9][0-9]{7})", r"+55\g<1>9\g<2>"
+_OLD_BRAZIL = r"\+55([1-9][1-9])([6-9][0-9]{7})", r"+55\g<1>\g<2>"
+_OLD_MEXICO = r"\+521([2-9][0-9]{9})", r"+521\g<1>"
+_MEXICO = r"\+52([2-9][0-9]{9})", r"+52\g<1>"
+_ARGENTINA_ABROAD = r"\+549([1-8][0-9]{9})", r"+549\g<1>"
+_ARGENTINA = r"\+54([1-8][0-9]{9})", r"+54\g<1>"
+_FORMS = (
+    (_BRAZIL, _OLD_BRAZIL),
+    (_OLD_MEXICO, _MEXICO),
+    (_ARGENTINA_ABROAD, _ARGENTINA),
+)
 
 
 # English: what Twilio takes by default on its numbers, less what answers a question ("end", "yes")

@@ -60,6 +60,18 @@ async def test_a_whatsapp_message_is_a_chat_bubble(page: Page, send: Sender) -> 
     await expect(page.locator(".bubble")).to_contain_text("On its way")
 
 
+async def test_the_reader_of_a_whatsapp_message_writes_back(page: Page, send: Sender) -> None:
+    # nothing listens there, and the page says so
+    await send.whatsapp(whatsapp(StatusCallback="http://127.0.0.1:1/webhooks/twilio?nid=n1&att=1"))
+    await page.locator(".message").click()
+
+    await page.get_by_label("What the reader writes").fill("STOP")
+    await page.get_by_role("button", name="Reply", exact=True).click()
+
+    said = page.get_by_role("group", name="Reply").get_by_role("status")
+    await expect(said).to_contain_text("127.0.0.1")
+
+
 async def test_a_template_shows_its_variables(page: Page, send: Sender) -> None:
     await send.whatsapp(whatsapp(Body=None, ContentSid=CONTENT, ContentVariables='{"1": "Ann"}'))
 

@@ -183,6 +183,28 @@ class InboundContract:
 
         assert await store.note_inbound(old), "it is still remembered"
 
+    async def test_a_sweep_forgets_it_where_nobody_writes_any_more(
+        self, store: Store, address: Address
+    ) -> None:
+        old = inbound()
+        await store.note_inbound(old)
+        wrote(address, KEPT_SECONDS + 60)
+
+        await sweep(store, Retention(finished=DAY, dead=DAY))
+
+        assert await store.note_inbound(old), "it is still remembered"
+
+    async def test_every_form_of_a_number_is_the_same_person(self, store: Store) -> None:
+        told = inbound(Wish.STOP, also=(BOB,))
+        await store.note_inbound(told)
+        stopped = [one[0] for one in await wishes(store)]
+        again = await store.note_inbound(told)
+        await store.note_inbound(inbound(Wish.START, address=BOB, also=(ANN,)))
+
+        assert (stopped, again) == ([ANN, BOB], False)
+        assert await wishes(store) == []
+        assert await store.wrote_within(Channel.WHATSAPP, BOB, DAY)
+
 
 class InquiryContract:
     """Holds for every store; the fixtures are those of `StoreContract`."""

@@ -111,6 +111,13 @@ async def test_a_stop_that_twilio_repeats_does_not_undo_the_start_after_it(gatew
     assert await suppressed(gateway) == []
 
 
+async def test_a_number_that_whatsapp_knows_in_its_older_form_is_the_same(gateway: Any) -> None:
+    await write(gateway, form("stop", From="whatsapp:+5215512345678"))
+
+    assert await wrote(gateway, "+525512345678")
+    assert {one[0] for one in await suppressed(gateway)} == {"+5215512345678", "+525512345678"}
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -29,8 +29,12 @@ KEPT_SECONDS = 3 * 86_400.0
 
 _PAGE = 200
 
-_WISHES = [reason for reason, kind in KINDS.items() if kind is Kind.WISH]
-"""What a person may take back; the rest is an operator's."""
+_THEIRS = [
+    reason
+    for reason, kind in KINDS.items()
+    if kind is Kind.WISH and reason is not Reason.SUPPRESSED
+]
+"""What a person may take back; `suppressed` is an operator's word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +48,29 @@ class Asked:
 
 async def note(connection: AsyncConnection, given: Inbound) -> bool:
     """Keep one message and what it wishes, and forget some that are old; False when known."""
-    address = normal(given.channel, given.address)
+    if not await _wrote(connection, given.key, given.channel, given.address):
+        return False
+    for other in given.also:
+        await _wrote(connection, f"{given.key} {other}", given.channel, other)
+    # in one order, whichever form was told: two messages at once never deadlock
+    for address in sorted({given.address, *given.also}):
+        if given.wish is Wish.STOP:
+            await suppress(connection, _suppression(given, address))
+        elif given.wish is Wish.START:
+            await unsuppress(connection, given.channel, address, Kind.WISH, _THEIRS)
+    await connection.execute(forget_statement())
+    return True
+
+
+async def _wrote(connection: AsyncConnection, key: str, channel: Channel, address: str) -> bool:
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = (
         insert(inbound)
-        .values(key=given.key, channel=given.channel, address=address, at=clock())
+        .values(key=key, channel=channel, address=normal(channel, address), at=clock())
         .on_conflict_do_nothing(index_elements=["key"])
         .returning(inbound.c.key)
     )
-    if (await connection.execute(statement)).one_or_none() is None:
-        return False
-    if given.wish is Wish.STOP:
-        await suppress(connection, _suppression(given))
-    elif given.wish is Wish.START:
-        reasons = [reason for reason in _WISHES if reason is not Reason.SUPPRESSED]
-        await unsuppress(connection, given.channel, address, Kind.WISH, reasons)
-    await connection.execute(forget_statement())
-    return True
+    return (await connection.execute(statement)).one_or_none() is not None
 
 
 async def open_windows(connection: AsyncConnection, asked: Sequence[Asked]) -> list[bool]:
@@ -113,10 +123,10 @@ def forget_statement() -> Delete:
     return delete(inbound).where(inbound.c.key.in_(old))
 
 
-def _suppression(given: Inbound) -> Suppression:
+def _suppression(given: Inbound, address: str) -> Suppression:
     return Suppression(
         given.channel,
-        given.address,
+        address,
         Kind.WISH,
         Reason.UNSUBSCRIBED,
         given.source,

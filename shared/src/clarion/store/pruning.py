@@ -19,6 +19,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from clarion.notification import FINAL, id_at
 from clarion.store.base import Pruned, Retention
 from clarion.store.clock import after
+from clarion.store.hearing import forget_statement
 from clarion.store.incoming import DOUBLE, TEXT, in_order, incoming
 from clarion.store.schema import attempts, events, inquiries, notifications, receipts
 
@@ -28,7 +29,12 @@ _n = notifications.c
 async def prune(
     connection: AsyncConnection, dialect: str, start: str, keep: Retention, limit: int
 ) -> Pruned:
-    """Delete what is old of the first `limit` rows beyond the id `start`, with its history."""
+    """Delete what is old of the first `limit` rows beyond the id `start`, with its history.
+
+    With the first page goes what is old of who wrote to us.
+    """
+    if not start:
+        await connection.execute(forget_statement())
     before = id_at(time.time() - min(keep.finished, keep.dead))
     page = [row.id for row in await connection.execute(page_statement(start, before, limit))]
     if not page:

@@ -21,7 +21,7 @@ from twilio.request_validator import (
     get_signature_algorithm,
 )
 
-from clarion.inbound import Inbound, Wish, wish_in
+from clarion.inbound import Inbound, Wish, other_forms, wish_in
 from clarion.notification import Channel
 from clarion.provider import excerpt
 from clarion.vendors.twilio_receipts import FACTS, receipt_of
@@ -108,6 +108,7 @@ def read_inbound(body: bytes) -> Inbound | None:
         channel=Channel.WHATSAPP,
         address=number,
         source="twilio inbound",
+        also=other_forms(number),
         wish=_OPT_OUT_TYPES.get(told) if told else wish_in(form.get("Body", "")),
     )
 
