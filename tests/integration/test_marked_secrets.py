@@ -26,7 +26,9 @@ TOKEN = "MarkedDeviceMarkedDevi:APA91b" + "MarkedToken" * 12
 PASSWORD = "MarkedPassw0rd"
 SENDGRID_KEY = "SG.MarkedSendGridKey.MarkedSendGridSecret"
 TWILIO_TOKEN = "0123456789abcdefMarkedTwilioTok"
-MARKS = (EMAIL, PHONE, TOKEN, PASSWORD, SENDGRID_KEY, TWILIO_TOKEN)
+WEBHOOK_SECRET = "whsec_TWFya2VkV2ViaG9va1NlY3JldE1hcmtlZFdlYmhvb2s="
+HOOK = "MarkedHook"
+MARKS = (EMAIL, PHONE, TOKEN, PASSWORD, SENDGRID_KEY, TWILIO_TOKEN, WEBHOOK_SECRET[6:], HOOK)
 WORKERS = ("email", "whatsapp", "push")
 
 
@@ -53,6 +55,8 @@ class Installation:
             "LOG_LEVEL": "DEBUG",
             "PORT": port,
             "API_KEYS": self.entry,
+            # nobody listens there
+            "CALLBACKS": f"shop http://127.0.0.1:1/{HOOK} {WEBHOOK_SECRET}",
             "SENDGRID_API_KEY": SENDGRID_KEY,
             "SENDGRID_BASE_URL": self._sandbox.url,
             "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
@@ -211,6 +215,10 @@ async def test_what_providers_say_of_a_recipient_and_a_key_stays_out_of_all_outp
             answer = await installation.final(await installation.send(worker))
             assert len(answer["attempts"]) >= 1
     await installation.look_around()
+
+    async with asyncio.timeout(60):
+        while "callback failed" not in "".join(installation.said):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
     said = await installation.stop()
     assert said.count("notification failed") >= 2, said

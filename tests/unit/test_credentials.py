@@ -58,6 +58,16 @@ def test_the_gateways_keys_are_what_the_environment_says(tmp_path: Path) -> None
     assert not keys.exists()
 
 
+def test_where_applications_are_called_is_what_the_environment_says(tmp_path: Path) -> None:
+    callbacks = tmp_path / "gateway" / "callbacks"
+
+    credentials.write(tmp_path, {"CALLBACKS": "shop https://shop.example whsec_0"})
+    assert callbacks.read_text() == "shop https://shop.example whsec_0"
+
+    credentials.write(tmp_path, {})
+    assert not callbacks.exists()
+
+
 def test_who_signs_and_who_checks_receipts_share_a_secret_that_others_lack(tmp_path: Path) -> None:
     credentials.write(tmp_path, {})
 

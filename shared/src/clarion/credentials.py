@@ -3,6 +3,7 @@
     DIR/passwords/<user>                    what was generated, or told by the environment
     DIR/<service>/broker_url, database_url  what that service reads as its secrets folder
     DIR/gateway/api_keys                    what API_KEYS says, and no file when it says nothing
+    DIR/gateway/callbacks                   the same of CALLBACKS
     DIR/rabbitmq/definitions.json           what RabbitMQ loads, with salted hashes
     DIR/rabbitmq/admin_password             for people who log in to the management UI
     DIR/rabbitmq/erlang_cookie              by which the nodes of a cluster know each other
@@ -49,6 +50,7 @@ def write(folder: Path, environment: Mapping[str, str]) -> None:
     _write(folder / "postgres" / "password", database)
     _write(folder / "grafana" / "password", _password(folder, "grafana", ""))
     _write_keys(folder / "gateway" / "api_keys", environment.get("API_KEYS", ""))
+    _write_keys(folder / "gateway" / "callbacks", environment.get("CALLBACKS", ""))
     links = _password(folder, "unsubscribe", environment.get("UNSUBSCRIBE_SECRET", ""))
     for reader in ("gateway", "email"):
         _write(folder / reader / "unsubscribe_secret", links)

@@ -24,6 +24,7 @@ _USERINFO = re.compile(r"(?<=://)[^\s/@]*:[^\s/@]*(?=@)")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 _TOKEN = re.compile(r"[A-Za-z0-9_:-]{100,}")  # as long as what FCM gives a device
 _API_KEY = re.compile(r"clarion_[A-Za-z0-9_-]{20,}")
+_WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]+")
 _HIDDEN = "***"
 _SHORTEST_SECRET = 6
 """A password of fewer characters cannot be told from ordinary words."""
@@ -80,6 +81,8 @@ def conceal(text: str, secrets: Iterable[str] = ()) -> str:
         text = _PHONE.sub(lambda found: mask(found[0]), text)
     if "clarion_" in text:
         text = _API_KEY.sub(_HIDDEN, text)
+    if "whsec_" in text:
+        text = _WEBHOOK_SECRET.sub(_HIDDEN, text)
     if len(text) >= 100:
         text = _TOKEN.sub(lambda found: mask(found[0]), text)
     return text

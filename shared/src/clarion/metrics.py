@@ -104,3 +104,18 @@ EVENTS_AGE = Gauge(
     "notification_status_events_age_seconds",
     "How long the oldest change of status has waited to be told; 0 when none waits.",
 )
+CALLBACKS = Counter(
+    "notification_callbacks_total",
+    "Calls to applications, by what became of them: made, failed (made again later) or given_up.",
+    ["key", "result"],
+)
+CALLBACKS_WAITING = Gauge(
+    "notification_callbacks_waiting",
+    "Status events that an application has not taken yet, counted up to 10,000.",
+    ["key"],
+)
+CALLBACKS_DEAD = Gauge(
+    "notification_callbacks_dead",
+    "Status events given up after a day of calls, and not replayed; counted up to 10,000.",
+    ["key"],
+)

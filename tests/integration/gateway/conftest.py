@@ -14,7 +14,7 @@ from clarion.brokers import open_broker
 from clarion.brokers.base import Broker
 from clarion.runner import listen, serving
 from clarion.store import open_store
-from clarion.store.outbox import OutboxStore
+from clarion.store.callbacks import CallbackStore
 from clarion.templates import TemplateRepository
 from clarion_gateway.app import create_app
 from clarion_gateway.auth import ApiKeys
@@ -29,7 +29,7 @@ class Gateway:
 
     url: str
     session: aiohttp.ClientSession
-    store: OutboxStore
+    store: CallbackStore
     broker: Broker
     publisher: Publisher
 

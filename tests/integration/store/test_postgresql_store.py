@@ -10,6 +10,7 @@ from clarion.notification import Status
 from clarion.receipt import Fact
 from clarion.store.base import ReceiptResult, Store
 from clarion_testing.postgres import Postgres
+from clarion_testing.store_callbacks import CallbackContract
 from clarion_testing.store_contract import Address, StoreContract, brought_to
 from clarion_testing.store_dialogue import InboundContract, InquiryContract
 from clarion_testing.store_events import EventContract
@@ -30,6 +31,7 @@ class TestPostgresqlStore(
     RetentionContract,
     DeadLetterContract,
     EventContract,
+    CallbackContract,
 ):
     """PostgreSQL keeps the contract."""
 

@@ -20,7 +20,7 @@ from clarion.errors import BrokerUnavailable, QueueFull, Unroutable
 from clarion.notification import Channel, Lane, Notification
 from clarion.runner import listen, serving
 from clarion.store import migrate, open_store
-from clarion.store.outbox import OutboxStore
+from clarion.store.callbacks import CallbackStore
 from clarion.templates import TemplateRepository
 from clarion_gateway import server
 from clarion_gateway.app import create_app
@@ -83,7 +83,7 @@ class Gateway:
 
     url: str
     session: aiohttp.ClientSession
-    store: OutboxStore
+    store: CallbackStore
     broker: TestBroker
     publisher: Publisher
     headers: dict[str, str] = field(default_factory=dict)
@@ -153,7 +153,7 @@ def templates() -> TemplateRepository:
 
 
 @pytest.fixture
-async def store(database_url: str) -> AsyncIterator[OutboxStore]:
+async def store(database_url: str) -> AsyncIterator[CallbackStore]:
     store = open_store(database_url, grace=0.05)
     yield store
     await store.close()
@@ -173,14 +173,14 @@ HEALTHY: dict[Channel, Probe] = dict.fromkeys(Channel, one_healthy_worker)
 
 @pytest.fixture
 async def start_gateway(
-    store: OutboxStore, broker: TestBroker, templates: TemplateRepository
+    store: CallbackStore, broker: TestBroker, templates: TemplateRepository
 ) -> AsyncIterator[StartGateway]:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
         async def start(
             *,
-            store: OutboxStore = store,
+            store: CallbackStore = store,
             keys: ApiKeys | None = None,
             limits: Limits | None = None,
             probes: Mapping[Channel, Probe] = HEALTHY,
@@ -214,7 +214,7 @@ async def gateway(start_gateway: StartGateway) -> Gateway:
 
 
 @pytest.fixture
-async def absent_store(unused_tcp_port: int) -> AsyncIterator[OutboxStore]:
+async def absent_store(unused_tcp_port: int) -> AsyncIterator[CallbackStore]:
     """A store whose database is not there."""
     store = open_store(f"postgresql://u:p@127.0.0.1:{unused_tcp_port}/none")
     yield store
@@ -222,7 +222,7 @@ async def absent_store(unused_tcp_port: int) -> AsyncIterator[OutboxStore]:
 
 
 @pytest.fixture
-async def silent_store() -> AsyncIterator[OutboxStore]:
+async def silent_store() -> AsyncIterator[CallbackStore]:
     """A store whose database takes connections and never says a word."""
     open_sockets: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _, writer: open_sockets.append(writer), "127.0.0.1")

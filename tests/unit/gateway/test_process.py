@@ -16,11 +16,20 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from clarion_gateway.auth import new_key
 
 COMMAND = (sys.executable, "-m", "clarion_gateway")
 ROOT = Path.cwd()
+WEBHOOK_SECRET = "whsec_" + "c2Vj" * 8
+EVENT = {
+    "message_id": "m1",
+    "target_user_id": "u1",
+    "channel": "email",
+    "template_id": "welcome",
+    "payload": {"user_name": "Ann", "email": "ann@example.com"},
+}
 
 
 def environment(tmp_path: Path, **changes: str) -> dict[str, str]:
@@ -98,6 +107,54 @@ async def test_keys_change_while_it_runs(process: Any, tmp_path: Path, until: An
         assert await status(new) == 200
 
 
+async def test_where_applications_are_called_changes_while_it_runs(
+    process: Any, tmp_path: Path, until: Any
+) -> None:
+    key, entry = new_key("shop")
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    heard: list[str] = []
+
+    async def hear(request: web.Request) -> web.Response:
+        heard.append(request.path)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/{version}", hear)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    hooks = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    (secrets / "api_keys").write_text(entry)
+    (secrets / "callbacks").write_text(f"shop {hooks}/old {WEBHOOK_SECRET}")
+    running, url = await process(SECRETS_DIR=str(secrets))
+
+    async def changed(message_id: str) -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            body = EVENT | {"message_id": message_id}
+            async with session.post(url + "/v1/notifications", json=body) as answer:
+                (sent,) = (await answer.json())["notifications"]
+            path = f"/v1/notifications/{sent['notification_id']}/cancel"
+            async with session.post(url + path) as answer:
+                assert answer.status == 200
+
+    async def says(words: str) -> None:
+        async for raw in running.stdout:
+            if words in raw.decode():
+                return
+
+    await changed("m1")
+    await until(lambda: heard == ["/old"], 30)
+    (secrets / "callbacks").write_text("nonsense")
+    await says("the callbacks stay as they were: CALLBACKS: entry 1")
+    (secrets / "callbacks").write_text(f"shop {hooks}/new {WEBHOOK_SECRET}")
+    await says("the callbacks were read again")
+    await changed("m2")
+    await until(lambda: heard == ["/old", "/new"], 30)
+    await runner.cleanup()
+
+
 @pytest.mark.parametrize("broken", ["", "nonsense"])
 async def test_keys_that_cannot_be_read_change_nothing(
     process: Any, tmp_path: Path, broken: str
@@ -127,6 +184,7 @@ async def test_keys_that_cannot_be_read_change_nothing(
     [
         ({"HOST": "0.0.0.0"}, "API_KEYS"),  # noqa: S104
         ({"API_KEYS": "nonsense"}, "API_KEYS"),
+        ({"CALLBACKS": "nonsense"}, "CALLBACKS"),
         ({"PORT": "http"}, "PORT"),
         ({"AUTH": "maybe"}, "AUTH"),
         ({"RATE_LIMIT": "-1"}, "RATE_LIMIT"),

@@ -100,3 +100,17 @@ def test_in_production_a_worker_reaches_its_provider_but_no_private_address(
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"} <= set(
         rule["to"][0]["ipBlock"]["except"]
     )
+
+
+def test_in_production_the_gateway_reaches_applications_but_no_private_address(
+    production: Build,
+) -> None:
+    policy = production.named("NetworkPolicy", "gateway-to-applications")["spec"]
+
+    (rule,) = policy["egress"]
+
+    assert chosen(production, policy["podSelector"]) == ["gateway"]
+    assert [port["port"] for port in rule["ports"]] == [443]
+    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"} <= set(
+        rule["to"][0]["ipBlock"]["except"]
+    )

@@ -10,6 +10,7 @@ import pytest
 
 from clarion.errors import SettingsError, StoreUnavailable
 from clarion.store import migrate, open_store
+from clarion_testing.store_callbacks import CallbackContract
 from clarion_testing.store_contract import Address, StoreContract, accepted, event
 from clarion_testing.store_dialogue import InboundContract, InquiryContract
 from clarion_testing.store_events import EventContract
@@ -43,6 +44,7 @@ class TestSqliteStore(
     RetentionContract,
     DeadLetterContract,
     EventContract,
+    CallbackContract,
 ):
     """SQLite keeps the contract."""
 

@@ -32,6 +32,8 @@ from clarion_gateway.auth import (
     parse_scopes,
     require_keys,
 )
+from clarion_gateway.callback_urls import CallbackUrls, parse_callbacks
+from clarion_gateway.caller import Caller
 from clarion_gateway.probes import HttpProbe
 from clarion_gateway.providers.sendgrid import SendGridEvents
 from clarion_gateway.providers.twilio import TwilioCallbacks
@@ -107,21 +109,35 @@ def _run() -> None:
     keys = require_keys(_keys(settings), host=settings.host, auth=settings.auth)
     if not keys.required:
         logger.bind(host=settings.host).warning("no API keys are asked for: anyone may send")
-    uvloop.run(_serve(settings, keys))
+    uvloop.run(_serve(settings, keys, _callback_urls(settings)))
 
 
 def _keys(settings: GatewaySettings) -> ApiKeys:
     return parse_keys(settings.api_keys.get_secret_value())
 
 
-async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
+def _callback_urls(settings: GatewaySettings) -> CallbackUrls:
+    return parse_callbacks(settings.callbacks.get_secret_value())
+
+
+async def _serve(settings: GatewaySettings, keys: ApiKeys, urls: CallbackUrls) -> None:
     stop = stop_signal()
-    files = (secrets_folder() / "api_keys", Path(".env"))
-    rotation = Rotation(keys, lambda: _keys(load(GatewaySettings)), files)
+    files = (secrets_folder() / "api_keys", secrets_folder() / "callbacks", Path(".env"))
+    rotation = Rotation(
+        keys,
+        lambda: _keys(load(GatewaySettings)),
+        urls,
+        lambda: _callback_urls(load(GatewaySettings)),
+        files,
+    )
     templates = TemplateRepository(settings.templates_dir)
     store = open_store(settings.database_url.get_secret_value())
     broker = open_broker(settings.broker_url.get_secret_value())
     session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    # each application has its own limit: one that is slow takes no connection from another
+    calling = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+    )
     try:
         listener = listen(settings.host, settings.port)
         app = create_app(
@@ -131,6 +147,8 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
             keys=keys,
             on_doubt=settings.on_doubt,
             status_events=settings.status_events == "on",
+            callback_urls=urls,
+            caller=Caller(store, urls, calling),
             probes={
                 channel: HttpProbe(url, session) for channel, url in settings.worker_urls().items()
             },
@@ -153,6 +171,7 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys) -> None:
         await broker.close()
         await store.close()
         await session.close()
+        await calling.close()
 
 
 def _sendgrid_events(settings: GatewaySettings) -> SendGridEvents | None:

@@ -10,10 +10,13 @@ from starlette.middleware import Middleware
 
 from clarion.brokers.base import Broker
 from clarion.notification import Channel, OnDoubt
-from clarion.store.outbox import OutboxStore
+from clarion.store.callbacks import CallbackStore
 from clarion.templates import TemplateRepository
 from clarion.unsubscribe import UnsubscribeLinks
 from clarion_gateway.auth import ApiKeys
+from clarion_gateway.callback_urls import CallbackUrls
+from clarion_gateway.callbacks import Callbacks
+from clarion_gateway.caller import Caller
 from clarion_gateway.dead_letters import DeadLetters
 from clarion_gateway.docs import build_page
 from clarion_gateway.endpoint import routes
@@ -40,7 +43,7 @@ from clarion_gateway.webhooks import Webhooks
 
 def create_app(
     *,
-    store: OutboxStore,
+    store: CallbackStore,
     broker: Broker,
     templates: TemplateRepository,
     keys: ApiKeys,
@@ -52,11 +55,13 @@ def create_app(
     on_doubt: OnDoubt = OnDoubt.RESEND,
     status_events: bool = True,
     status_events_poll: float = POLL_SECONDS,
+    callback_urls: CallbackUrls | None = None,
+    caller: Caller | None = None,
     sendgrid_events: SendGridEvents | None = None,
     twilio_callbacks: TwilioCallbacks | None = None,
     unsubscribe_links: UnsubscribeLinks | None = None,
 ) -> Starlette:
-    """Return the gateway of these parts; its lifespan starts and stops the publisher and the relay.
+    """Return the gateway of these parts; its lifespan runs its background tasks.
 
     The publisher connects the broker when it is there. The caller closes broker and store. The
     receipts of a provider that is not given are refused.
@@ -64,9 +69,23 @@ def create_app(
     limits = limits or Limits()
     rate = rate or RateLimit()
     publisher = publisher or Publisher(store, broker)
-    health = Health(store, broker, publisher, probes)
+    urls = callback_urls or CallbackUrls()
+    relay = Relay(
+        store,
+        broker,
+        publishing=status_events,
+        urls=urls,
+        called=caller.look if caller else lambda: None,
+        poll=status_events_poll,
+    )
+    health = Health(store, broker, publisher, probes, urls)
     acceptor = Acceptor(
-        store, templates, publisher, limits.work_seconds, on_doubt, told=status_events
+        store,
+        templates,
+        publisher,
+        limits.work_seconds,
+        on_doubt,
+        told=lambda producer: status_events or producer in urls,
     )
     operations = Operations(health)
     endpoints = [
@@ -74,6 +93,7 @@ def create_app(
         *DeadLetters(store, templates, limits).endpoints(),
         *Templates(templates, limits).endpoints(),
         *Suppressions(store, limits).endpoints(),
+        *Callbacks(store, limits).endpoints(),
         *Unsubscribing(store, limits, unsubscribe_links).endpoints(),
         *Webhooks(store, limits, sendgrid_events, twilio_callbacks).endpoints(),
         *operations.endpoints(),
@@ -84,29 +104,32 @@ def create_app(
         routes=routes(endpoints, keys, rate),
         middleware=[Middleware(Envelope, access_log=access_log)],
         exception_handlers=dict(HANDLERS),
-        lifespan=_lifespan(
-            publisher,
-            Recorder(store, broker),
-            Relay(store, broker, publishing=status_events, poll=status_events_poll),
-            health,
-        ),
+        lifespan=_lifespan(health, publisher, Recorder(store, broker), relay, caller),
     )
     app.router.redirect_slashes = False
     return app
 
 
 def _lifespan(
-    publisher: Publisher, recorder: Recorder, relay: Relay, health: Health
+    health: Health,
+    publisher: Publisher,
+    recorder: Recorder,
+    relay: Relay,
+    caller: Caller | None,
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await publisher.start()
         await recorder.start()
         await relay.start()
+        if caller is not None:
+            await caller.start()
         try:
             yield
         finally:
             health.stopping = True
+            if caller is not None:
+                await caller.stop()
             await relay.stop()
             await recorder.stop()
             await publisher.stop()

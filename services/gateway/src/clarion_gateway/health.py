@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field
 from clarion.brokers.base import Backlog, Broker
 from clarion.errors import ClarionError
 from clarion.metrics import (
+    CALLBACKS_DEAD,
+    CALLBACKS_WAITING,
     DEAD,
     DEAD_DEPTH,
     DELAYED,
@@ -21,8 +23,9 @@ from clarion.metrics import (
     UNPUBLISHED,
 )
 from clarion.notification import LANES, Channel, Lane
-from clarion.store.outbox import OutboxStore
+from clarion.store.callbacks import CallbackStore
 from clarion_gateway import VERSION
+from clarion_gateway.callback_urls import CallbackUrls
 from clarion_gateway.probes import HealthStatus, InstanceHealth, Probe
 from clarion_gateway.publisher import Publisher
 
@@ -121,15 +124,17 @@ class Health:
 
     def __init__(
         self,
-        store: OutboxStore,
+        store: CallbackStore,
         broker: Broker,
         publisher: Publisher,
         probes: Mapping[Channel, Probe],
+        urls: CallbackUrls | None = None,
     ) -> None:
         self._store = store
         self._broker = broker
         self._publisher = publisher
         self._probes = dict(probes)
+        self._urls = urls or CallbackUrls()
         self._report = Cached(self._ask_everyone)
         self._store_check = Cached(self._ask_store)
         self._dead = Cached(store.dead_by_channel, DEAD_SECONDS)
@@ -147,11 +152,15 @@ class Health:
 
     async def refresh_metrics(self) -> None:
         """Set the gauges to what the report says; what nobody could tell keeps its last value."""
-        report, (check, age) = await asyncio.gather(
-            self.report(), _timed(self._store.oldest_event())
+        report, (check, age), callbacks = await asyncio.gather(
+            self.report(),
+            _timed(self._store.oldest_event()),
+            _answer(self._store.count_callbacks(self._urls.names)),
         )
         if check.status == "ok":
             EVENTS_AGE.set(age or 0.0)
+        for (key, given_up), count in (callbacks or {}).items():
+            (CALLBACKS_DEAD if given_up else CALLBACKS_WAITING).labels(key).set(count)
         for lane, queue in report.queues.items():
             if queue.ready is not None:
                 QUEUE_DEPTH.labels(lane).set(queue.ready)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from clarion.errors import (
@@ -31,7 +32,7 @@ class Acceptor:
         seconds: float,
         on_doubt: OnDoubt = OnDoubt.RESEND,
         *,
-        told: bool = True,
+        told: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._store = store
         self._templates = templates
@@ -91,7 +92,12 @@ class Acceptor:
         waits = event.send_at is not None and event.send_at > datetime.now(UTC)
         status = Status.SCHEDULED if waits else Status.ACCEPTED
         return Intake(
-            producer, event.message_id, event.digest(), notifications, status, told=self._told
+            producer,
+            event.message_id,
+            event.digest(),
+            notifications,
+            status,
+            told=self._told(producer),
         )
 
     async def _check_times(self, producer: str, event: Event) -> None:

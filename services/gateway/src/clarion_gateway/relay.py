@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from loguru import logger
@@ -11,6 +12,7 @@ from clarion.brokers.base import Broker
 from clarion.errors import BrokerError, QueueFull, StoreUnavailable
 from clarion.metrics import EVENTS_HELD, EVENTS_PUBLISHED
 from clarion.store.outbox import OutboxStore, StatusEvent, Telling
+from clarion_gateway.callback_urls import CallbackUrls
 
 BATCH = 256
 POLL_SECONDS = 0.25
@@ -23,7 +25,9 @@ BACKOFF_SECONDS = (0.5, 10.0)
 class Relay:
     """Tells each status event at least once, repeats under the same id; several may share the work.
 
-    Without `publishing` nobody is told, and what was written down all the same is deleted.
+    Without `publishing` nobody is told, and what was written down all the same is deleted. The
+    events of the applications in `urls` become callbacks besides; `called` hears that there are new
+    ones.
     """
 
     def __init__(
@@ -32,12 +36,16 @@ class Relay:
         broker: Broker,
         *,
         publishing: bool = True,
+        urls: CallbackUrls | None = None,
+        called: Callable[[], None] = lambda: None,
         batch: int = BATCH,
         poll: float = POLL_SECONDS,
     ) -> None:
         self._store = store
         self._broker = broker
         self._publishing = publishing
+        self._urls = urls or CallbackUrls()
+        self._called = called
         self._batch = batch
         self._poll = poll
         self._window = asyncio.Semaphore(WINDOW)
@@ -62,9 +70,11 @@ class Relay:
     async def tell(self) -> int:
         """Tell one batch; return how many events that were. Raises `BrokerError`,
         `StoreUnavailable`; all of the batch is then told again."""
-        async with self._store.telling(self._batch) as telling:
+        async with self._store.telling(self._batch, calling=self._urls.names) as telling:
             if self._publishing:
                 await self._publish(telling)
+        if any(event.producer in self._urls for event in telling.events):
+            self._called()
         return len(telling.events)
 
     async def _publish(self, telling: Telling) -> None:

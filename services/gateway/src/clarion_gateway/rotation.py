@@ -1,4 +1,4 @@
-"""API keys that change while the gateway runs."""
+"""API keys, and where applications are called, that change while the gateway runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from loguru import logger
 
 from clarion.errors import SettingsError
 from clarion_gateway.auth import ApiKeys
+from clarion_gateway.callback_urls import CallbackUrls
 
 EVERY_SECONDS = 2.0
 
@@ -19,7 +20,7 @@ Signature = tuple[tuple[int, int, int], ...]
 
 
 class Rotation:
-    """Reads the keys again at SIGHUP, and when one of `files` changed.
+    """Reads both again at SIGHUP, and when one of `files` changed.
 
     What cannot be read, or holds no key where keys were asked for, changes nothing.
     """
@@ -28,11 +29,15 @@ class Rotation:
         self,
         keys: ApiKeys,
         read: Callable[[], ApiKeys],
+        urls: CallbackUrls,
+        read_urls: Callable[[], CallbackUrls],
         files: tuple[Path, ...],
         every: float = EVERY_SECONDS,
     ) -> None:
         self._keys = keys
         self._read = read
+        self._urls = urls
+        self._read_urls = read_urls
         self._files = files
         self._every = every
         self._seen = self._look()
@@ -62,9 +67,19 @@ class Rotation:
             asked.clear()
             # before reading: a change meanwhile is a change to see next time
             self._seen = self._look()
-            self._reload()
+            self._reload_keys()
+            self._reload_urls()
 
-    def _reload(self) -> None:
+    def _reload_urls(self) -> None:
+        try:
+            new = self._read_urls()
+        except SettingsError as error:
+            logger.error("the callbacks stay as they were: {}", error)
+            return
+        self._urls.replace(new)
+        logger.bind(names=new.names).info("the callbacks were read again")
+
+    def _reload_keys(self) -> None:
         try:
             new = self._read()
         except SettingsError as error:

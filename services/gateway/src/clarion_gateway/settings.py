@@ -36,6 +36,11 @@ class GatewaySettings(CommonSettings, RetentionSettings):
     status_events: Literal["on", "off"] = Field(
         "on", description="`off` publishes no changes of status to notifications.events"
     )
+    callbacks: SecretStr = Field(
+        SecretStr(""),
+        description="`name url secret [secret ...]` of each application that is called with its "
+        "status events, with semicolons or line breaks between",
+    )
     sendgrid_webhook_public_key: str | None = Field(
         None, description="the verification key of SendGrid's Signed Event Webhook"
     )

@@ -21,7 +21,7 @@ from clarion.runner import build_worker, serving
 from clarion.settings import WorkerSettings, load
 from clarion.store import migrate, open_store
 from clarion.store.base import Store
-from clarion.store.outbox import OutboxStore
+from clarion.store.callbacks import CallbackStore
 from clarion.templates import TemplateRepository
 from clarion.unsubscribe import UnsubscribeLinks
 from clarion.worker import Worker
@@ -153,7 +153,7 @@ def _workers(
 
 def _gateway(
     settings: StandaloneSettings,
-    store: OutboxStore,
+    store: CallbackStore,
     broker: Broker,
     keys: ApiKeys,
     workers: list[Worker[Any]],

@@ -6,7 +6,9 @@ A trigger of the database writes them, so that no code which changes a status ca
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,8 +18,7 @@ from clarion.logs import conceal
 from clarion.notification import Channel, Status
 from clarion.store.letters import DeadLetterStore
 
-UNTOLD = (Status.QUEUED, Status.SENDING)
-"""Steps inside the system, which nobody is told: they double the work and say nothing of use."""
+_EVENT_ID = re.compile(r"evt_([0-9A-Za-z-]{1,64})_([1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class StatusEvent:
 
     @property
     def event_id(self) -> str:
-        """The same whenever this change is told: `evt_`, the notification's hex, the sequence."""
-        return f"evt_{self.notification_id.removeprefix('notif_')}_{self.sequence}"
+        """The same whenever this change is told."""
+        return event_id(self.notification_id, self.sequence)
 
     def to_bytes(self) -> bytes:
         """Return what is told of it: JSON, UTF-8, without the recipient's address or the payload.
@@ -78,6 +79,19 @@ class StatusEvent:
         return None if self.provider_text is None else conceal(self.provider_text, [self.recipient])
 
 
+def event_id(notification_id: str, sequence: int) -> str:
+    """Return the id of a change of status: its notification's hex, and its sequence."""
+    return f"evt_{notification_id.removeprefix('notif_')}_{sequence}"
+
+
+def read_event_id(text: str) -> tuple[str, int]:
+    """Return the notification and the sequence of an event id. Raises `ValueError`."""
+    match = _EVENT_ID.fullmatch(text)
+    if match is None:
+        raise ValueError("not the id of an event")
+    return f"notif_{match[1]}", int(match[2])
+
+
 @dataclass(slots=True)
 class Telling:
     """Events that one relay has in hand; those whose rows are in `held` come again later."""
@@ -90,8 +104,12 @@ class OutboxStore(DeadLetterStore, ABC):
     """The store as the gateway's relay needs it: with what applications are still to be told."""
 
     @abstractmethod
-    def telling(self, limit: int) -> AbstractAsyncContextManager[Telling]:
+    def telling(
+        self, limit: int, *, calling: Collection[str] = ()
+    ) -> AbstractAsyncContextManager[Telling]:
         """Yield the oldest events, up to `limit`, that no other relay has in hand.
+
+        Those of the producers in `calling` become callbacks besides, held or not.
 
         They are gone once the block is left, but for those held, which come again in
         `HOLD_SECONDS`. Where it raises, or the process dies, all of them stay and come again.

@@ -21,7 +21,14 @@ from clarion.store.base import Pruned, Retention
 from clarion.store.clock import after
 from clarion.store.hearing import forget_statement
 from clarion.store.incoming import DOUBLE, TEXT, in_order, incoming
-from clarion.store.schema import attempts, events, inquiries, notifications, receipts
+from clarion.store.schema import (
+    attempts,
+    callbacks,
+    events,
+    inquiries,
+    notifications,
+    receipts,
+)
 
 _n = notifications.c
 
@@ -43,7 +50,7 @@ async def prune(
     gone = [row.id for row in await connection.execute(_delete(dialect, keep), rows)]
     if gone:
         rows = in_order([{"id": notification_id} for notification_id in gone], "id")
-        for history in (attempts, events, receipts, inquiries):
+        for history in (attempts, events, receipts, inquiries, callbacks):
             of_them = select(incoming(dialect, {"id": TEXT}).c.id)
             await connection.execute(
                 delete(history).where(history.c.notification_id.in_(of_them)), rows

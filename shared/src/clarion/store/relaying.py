@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Delete, Select, Update, delete, literal, or_,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.notification import Channel, Status
+from clarion.store.calling import add
 from clarion.store.clock import after, clock, now, seconds_between
 from clarion.store.database import Database
 from clarion.store.incoming import DOUBLE, in_order, incoming
@@ -26,7 +27,9 @@ TELLING_SECONDS = 20.0
 
 
 @asynccontextmanager
-async def telling(database: Database, limit: int) -> AsyncIterator[Telling]:
+async def telling(
+    database: Database, limit: int, calling: Collection[str]
+) -> AsyncIterator[Telling]:
     """See `OutboxStore.telling`."""
     dialect = database.dialect
     if dialect == "sqlite":
@@ -37,14 +40,14 @@ async def telling(database: Database, limit: int) -> AsyncIterator[Telling]:
         found = Telling(_events(rows))
         yield found
         async with database.write() as connection:
-            await _settle(connection, dialect, rows, found.held)
+            await _settle(connection, dialect, rows, found.held, calling)
         return
     async with database.write(deadline=TELLING_SECONDS) as connection:
         await connection.execute(NO_SORT)
         rows = await _oldest(connection, limit)
         found = Telling(_events(rows))
         yield found
-        await _settle(connection, dialect, rows, found.held)
+        await _settle(connection, dialect, rows, found.held, calling)
 
 
 async def oldest(connection: AsyncConnection) -> float | None:
@@ -64,8 +67,15 @@ def _events(rows: list[Any]) -> tuple[StatusEvent, ...]:
 
 
 async def _settle(
-    connection: AsyncConnection, dialect: str, rows: list[Any], held: set[int]
+    connection: AsyncConnection,
+    dialect: str,
+    rows: list[Any],
+    held: set[int],
+    calling: Collection[str],
 ) -> None:
+    # when one is told again after it was held, its callback may be made and forgotten already
+    new = [row for row in rows if row.producer in calling and row.not_before is None]
+    await add(connection, dialect, _events(new))
     told = [row.id for row in rows if row.id not in held]
     if told:
         await connection.execute(_delete(dialect), _rows(told))

@@ -257,3 +257,36 @@ status_events = Table(
     # set where a queue that an application bound had no room
     Column("not_before", Instant),
 )
+
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("notification_id", Key, primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("producer", Key, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    # the next call; while one is under way, when it is taken for lost
+    Column("due_at", Instant, nullable=False),
+    Column("first_at", Instant),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", Text),
+    # given up; until somebody replays it
+    Column("dead_at", Instant),
+)
+_UNDONE, _DEAD = callbacks.c.dead_at.is_(None), callbacks.c.dead_at.is_not(None)
+Index(
+    "callbacks_due",
+    callbacks.c.producer,
+    callbacks.c.due_at,
+    postgresql_where=_UNDONE,
+    sqlite_where=_UNDONE,
+)
+Index(
+    "callbacks_dead",
+    callbacks.c.producer,
+    callbacks.c.notification_id,
+    callbacks.c.sequence,
+    postgresql_where=_DEAD,
+    sqlite_where=_DEAD,
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -25,7 +24,6 @@ from clarion.store import (
     listing,
     pruning,
     publishing,
-    relaying,
     suppressing,
 )
 from clarion.store.base import (
@@ -47,11 +45,11 @@ from clarion.store.database import Database
 from clarion.store.dialogue import Silent
 from clarion.store.intake import BEGINNINGS, IntakeWriter
 from clarion.store.letters import DeadGroups, DeadQuery, Replay
-from clarion.store.outbox import OutboxStore, Telling
 from clarion.store.outcomes import OutcomeWriter, Surrender, SurrenderWriter, check
 from clarion.store.publishing import Confirmed, QueuedWriter
 from clarion.store.receipts import ReceiptWriter
 from clarion.store.replaying import DiscardWriter, ReplayWriter
+from clarion.store.sql_callbacks import SqlCallbacks
 from clarion.suppression import Kind, Suppression
 
 Row = TypeVar("Row")
@@ -64,11 +62,11 @@ RECEIPTS = 1000
 _ARRAYS = 2  # arrays of receipts under way at a time: the other writes need connections too
 
 
-class SqlStore(OutboxStore):
+class SqlStore(SqlCallbacks):
     """Keeps notifications in one SQL database; `grace` is seconds, see `IntakeWriter`."""
 
     def __init__(self, database: Database, *, grace: float = 5.0) -> None:
-        self._database = database
+        super().__init__(database)
         dialect = database.dialect
         self._accept = self._batcher("accept", IntakeWriter(dialect, grace=grace).write)
         self._queued = self._batcher("mark_queued", QueuedWriter(dialect).write)
@@ -258,15 +256,6 @@ class SqlStore(OutboxStore):
         write = partial(self._discard.write, by=by)
         return await self._database.write_together(write, list(letters))
 
-    def telling(self, limit: int) -> AbstractAsyncContextManager[Telling]:
-        """See `OutboxStore`."""
-        return relaying.telling(self._database, limit)
-
-    async def oldest_event(self) -> float | None:
-        """See `OutboxStore`."""
-        async with self._database.read() as connection:
-            return await relaying.oldest(connection)
-
     async def oldest_queued(self) -> dict[Lane, float]:
         """See `Store`."""
         async with self._database.read() as connection:
@@ -299,7 +288,7 @@ class SqlStore(OutboxStore):
             self._window,
         ):
             await batcher.close()
-        await self._database.close()
+        await super().close()
 
     async def _windows(self, asked: list[hearing.Asked]) -> list[bool]:
         async with self._database.read() as connection:
