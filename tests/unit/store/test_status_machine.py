@@ -279,8 +279,8 @@ class StatusMachine(RuleBasedStateMachine):
         if late:
             self.time_passes(identifier)
         model = self.models[identifier]
-        held = model.status is Status.SENDING and model.waits
-        expected = Status.FAILED in TRANSITIONS[model.status] and not held
+        under_way = model.status is Status.SENDING and model.waits
+        expected = Status.FAILED in TRANSITIONS[model.status] and not (under_way or model.held)
         given_up = self.run(self.store.give_up(identifier, Reason.TEMPLATE_ERROR, "no name"))
         assert given_up is expected
         if expected:

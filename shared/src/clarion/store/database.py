@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +19,9 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from clarion.errors import ClarionError, RowRefused, SettingsError, StoreUnavailable
 from clarion.store.faults import Conflict, translated
 from clarion.store.tls import OPTIONS, tls
+
+# not as escapes, which would let a database hold what is no text: a lone surrogate
+to_json = partial(json.dumps, ensure_ascii=False)
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -172,6 +177,7 @@ def _postgresql_engine(url: URL, pool_size: int, deadline: float) -> AsyncEngine
         pool_timeout=deadline,
         pool_recycle=1800,
         pool_use_lifo=True,  # idle connections beyond the usual load are left to be recycled
+        json_serializer=to_json,
         hide_parameters=True,
         connect_args={
             "timeout": deadline,
@@ -196,7 +202,12 @@ def _sqlite_engine(url: URL, deadline: float) -> AsyncEngine:
     except OSError as error:
         raise SettingsError(f"DATABASE_URL: cannot make the folder of {path}: {error}") from error
     engine = create_async_engine(
-        url, pool_size=1, max_overflow=0, pool_timeout=deadline, hide_parameters=True
+        url,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=deadline,
+        json_serializer=to_json,
+        hide_parameters=True,
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, Update, and_, case, func, or_, select, update
+from sqlalchemy import Insert, Select, Update, and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
 
 from clarion.notification import TRANSITIONS, OnDoubt, Reason, Status, sources
 from clarion.store.base import Outcome
@@ -19,7 +20,7 @@ from clarion.suppression import AT_ONCE, KINDS
 
 _n = notifications.c
 
-_TOLD = (Status.SENT, Status.DELIVERED, Status.BOUNCED, Status.UNDELIVERED)
+_BY_RECEIPT = (Status.SENT, Status.DELIVERED, Status.BOUNCED, Status.UNDELIVERED)
 
 
 def check(outcome: Outcome) -> None:
@@ -33,6 +34,7 @@ class OutcomeWriter:
 
     def __init__(self, dialect: str) -> None:
         self._record = _record(dialect)
+        self._finish = _finish(dialect)
         self._written = _written(dialect)
         self._suppressor = Suppressor(dialect)
 
@@ -41,11 +43,12 @@ class OutcomeWriter:
         first = firsts(outcomes, _key)
         rows = [_columns(outcomes[index]) for index in first.values()]
         applied = (await connection.execute(self._record, in_order(rows, "id", "attempt"))).all()
-        finished = [_attempt(row, outcomes[first[row.id, row.attempt]]) for row in applied]
-        if finished:
-            await connection.execute(attempts.insert(), finished)
-        await self._suppressor.add(connection, [*filter(None, map(_suppression, finished))])
         won = {first[row.id, row.attempt] for row in applied}
+        if won:
+            finished = [_columns(outcomes[index]) for index in won]
+            await connection.execute(self._finish, in_order(finished, "id", "attempt"))
+        refused = [_suppression(outcomes[index]) for index in won]
+        await self._suppressor.add(connection, [*filter(None, refused)])
         # a commit whose answer was lost is written again by its worker: that is no other's claim
         written = await self._read(
             connection,
@@ -125,39 +128,22 @@ def _columns(outcome: Outcome) -> dict[str, Any]:
         "provider_message_id": outcome.provider_message_id,
         "provider_code": outcome.provider_code,
         "provider_text": outcome.provider_text,
+        "duration_ms": outcome.duration_ms,
         "retry_in": outcome.retry_in,
         "gives_up": int(outcome.gives_up),
     }
 
 
-def _attempt(row: Any, outcome: Outcome) -> dict[str, Any]:
-    return {
-        "notification_id": row.id,
-        "attempt": row.attempt,
-        "started_at": row.claimed_at,
-        "finished_at": row.updated_at,
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "provider": outcome.provider,
-        "provider_message_id": outcome.provider_message_id,
-        "provider_code": outcome.provider_code,
-        "provider_text": outcome.provider_text,
-        "duration_ms": outcome.duration_ms,
-        "retry_in": outcome.retry_in,
-        "worker": row.worker,
-    }
-
-
-def _suppression(attempt: dict[str, Any]) -> dict[str, Any] | None:
+def _suppression(outcome: Outcome) -> dict[str, Any] | None:
     """Return what a refusal says of its recipient for good, if it does."""
-    reason = attempt["reason"]
-    if attempt["status"] is not Status.FAILED or reason not in AT_ONCE:
+    reason = outcome.reason
+    if outcome.status is not Status.FAILED or reason not in AT_ONCE:
         return None
     return {
-        "id": attempt["notification_id"],
+        "id": outcome.notification_id,
         "kind": KINDS[reason],
         "reason": reason,
-        "source": f"{attempt['provider']} {attempt['provider_code'] or 'refused'}",
+        "source": f"{outcome.provider} {outcome.provider_code or 'refused'}",
     }
 
 
@@ -170,25 +156,30 @@ def _event(row: Any, surrender: Surrender) -> dict[str, Any]:
     }
 
 
+_TOLD: dict[str, TypeEngine[Any]] = {
+    "id": TEXT,
+    "attempt": INTEGER,
+    "status": TEXT,
+    "spent": INTEGER,
+    "reason": TEXT,
+    "provider": TEXT,
+    "provider_message_id": TEXT,
+    "provider_code": TEXT,
+    "provider_text": TEXT,
+    "duration_ms": DOUBLE,
+    "retry_in": DOUBLE,
+    "gives_up": INTEGER,
+}
+_AS_TOLD = (
+    *("status", "reason", "provider", "provider_message_id", "provider_code", "provider_text"),
+    *("duration_ms", "retry_in"),
+)
+
+
 def _record(dialect: str) -> Update:
-    outcome = incoming(
-        dialect,
-        {
-            "id": TEXT,
-            "attempt": INTEGER,
-            "status": TEXT,
-            "spent": INTEGER,
-            "reason": TEXT,
-            "provider": TEXT,
-            "provider_message_id": TEXT,
-            "provider_code": TEXT,
-            "provider_text": TEXT,
-            "retry_in": DOUBLE,
-            "gives_up": INTEGER,
-        },
-    )
+    outcome = incoming(dialect, _TOLD)
     # a receipt was faster than its worker: the lease is still there, and the receipt's word stands
-    early = and_(guarded_status().in_(_TOLD), _n.lease_until.is_not(None))
+    early = and_(guarded_status().in_(_BY_RECEIPT), _n.lease_until.is_not(None))
     return (
         update(notifications)
         .values(
@@ -212,8 +203,23 @@ def _record(dialect: str) -> Update:
             _n.attempt == outcome.c.attempt,
             or_(guarded_status() == Status.SENDING, early),
         )
-        .returning(_n.id, _n.attempt, _n.claimed_at, _n.updated_at, _n.worker)
+        .returning(_n.id, _n.attempt)
     )
+
+
+def _finish(dialect: str) -> Insert:
+    """Return the statement that keeps the attempts whose outcomes were just written."""
+    outcome = incoming(dialect, _TOLD)
+    rows = select(
+        _n.id,
+        _n.attempt,
+        _n.claimed_at,
+        _n.updated_at,
+        _n.worker,
+        *(outcome.c[name] for name in _AS_TOLD),
+    ).join_from(outcome, notifications, _n.id == outcome.c.id)
+    own = ("notification_id", "attempt", "started_at", "finished_at", "worker")
+    return attempts.insert().from_select([*own, *_AS_TOLD], rows)
 
 
 def _written(dialect: str) -> Select[Any]:
