@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -13,6 +14,9 @@ from clarion.errors import ClarionError, StoreUnavailable
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 
+MANY = 8
+"""Rows from which on a batch shows that more are on their way."""
+
 Write = Callable[[list[Row]], Awaitable[Sequence[Result | ClarionError]]]
 """Commits rows; returns for each, in their order, its result or its own error."""
 
@@ -20,11 +24,21 @@ Write = Callable[[list[Row]], Awaitable[Sequence[Result | ClarionError]]]
 class Batcher(Generic[Row, Result]):
     """Writes rows in batches: a batch is what came in while the last one was under way.
 
-    There is no timer: a lone row is written at once, and under load batches grow by themselves.
+    A lone row is written at once, and under load batches grow by themselves. `gap` is how many
+    seconds after a batch of many the next begins at the earliest: a transaction costs the same
+    whatever it holds, so fewer and larger ones leave more of the processor to the rest.
     """
 
-    def __init__(self, operation: str, write: Write[Row, Result], *, max_rows: int = 500) -> None:
+    def __init__(
+        self,
+        operation: str,
+        write: Write[Row, Result],
+        *,
+        max_rows: int = 500,
+        gap: float = 0.0,
+    ) -> None:
         self._write = write
+        self._gap = gap
         self._max_rows = max_rows
         self._waiting: deque[tuple[Row, asyncio.Future[Result]]] = deque()
         self._writer: asyncio.Task[None] | None = None
@@ -54,7 +68,10 @@ class Batcher(Generic[Row, Result]):
     async def _drain(self) -> None:
         try:
             while batch := self._take():
+                began = time.monotonic()
                 await self._settle(batch)
+                if self._gap and len(batch) >= MANY:
+                    await asyncio.sleep(began + self._gap - time.monotonic())
         finally:
             self._writer = None
             for _, future in self._waiting:  # only when this task is cancelled

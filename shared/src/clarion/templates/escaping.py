@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
 
 from mako.filters import html_escape
@@ -32,6 +33,9 @@ def kind_of(name: str) -> Kind:
     return next((kind for kind in (Kind.HTML, Kind.JSON) if kind in words), Kind.TEXT)
 
 
+_SPECIAL = re.compile("[&<>\"']")
+
+
 class Unprintable(Exception):
     """A value that would print as Python, not as text."""
 
@@ -49,6 +53,9 @@ def to_text(value: object) -> str:
 
 def to_html(value: object) -> str:
     """Return the value as text in which `& < > " '` are HTML entities."""
+    # most values hold nothing to escape, and making Markup of one takes longer than to see that
+    if type(value) is str and _SPECIAL.search(value) is None:
+        return value
     # keeps what is marked as escaped already, so that `| h` beside it does no harm
     escaped: str = html_escape(to_text(value))
     return escaped
