@@ -1,68 +1,195 @@
-"""How rows that come together share a write."""
+"""Rows that arrive together share one write."""
 
 from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from clarion.errors import RowRefused, StoreUnavailable
 from clarion.store.batcher import MANY, Batcher
 
 
-class Written:
-    """What was written, batch by batch."""
+class Writer:
+    """A write that ends when it is told to, and remembers its batches."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.started = asyncio.Semaphore(0)
+        self.go = asyncio.Semaphore(0)
+        self.error: Exception | None = None
 
-    async def write(self, rows: list[int]) -> list[int]:
-        """Write nothing, and answer each row with itself."""
+    async def write(self, rows: list[int]) -> list[int | RowRefused]:
         self.batches.append(rows)
-        return rows
+        self.started.release()
+        await self.go.acquire()
+        if self.error is not None:
+            raise self.error
+        return [RowRefused("odd") if row == 13 else row * 10 for row in rows]
+
+    async def finish(self, batches: int = 1) -> None:
+        for _ in range(batches):
+            await self.started.acquire()
+            self.go.release()
 
 
-async def _one_after_another(batcher: Batcher[int, int]) -> None:
-    """Submit many, then one, and another once the first would have been written without a gap."""
-    assert await asyncio.gather(*map(batcher.submit, range(MANY))) == [*range(MANY)]
-    first = asyncio.create_task(batcher.submit(MANY))
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert await batcher.submit(MANY + 1) == MANY + 1
-    assert await first == MANY
+async def submitted(batcher: Batcher[int, int], *rows: int) -> list[asyncio.Task[int]]:
+    """Submit rows as so many callers; return once each has handed its row in."""
+    tasks = [asyncio.create_task(batcher.submit(row)) for row in rows]
+    await asyncio.sleep(0)
+    return tasks
 
 
 async def test_a_lone_row_is_written_at_once() -> None:
-    written = Written()
-    batcher = Batcher("test", written.write, gap=3600)
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write)
 
-    assert await batcher.submit(1) == 1
-    assert await batcher.submit(2) == 2
+    (caller,) = await submitted(batcher, 1)
+    await writer.finish()
 
-    assert written.batches == [[1], [2]]
-
-
-async def test_after_many_rows_the_next_ones_gather_for_a_moment() -> None:
-    written = Written()
-
-    await _one_after_another(Batcher("test", written.write, gap=0.2))
-
-    assert written.batches == [[*range(MANY)], [MANY, MANY + 1]]
+    assert await caller == 10
+    assert writer.batches == [[1]]
 
 
-async def test_without_a_gap_nothing_waits_for_more() -> None:
-    written = Written()
+async def test_a_batch_is_what_came_in_while_the_last_was_under_way() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write)
 
-    await _one_after_another(Batcher("test", written.write))
+    first = await submitted(batcher, 1)
+    await writer.started.acquire()
+    rest = await submitted(batcher, 2, 3, 4)
+    writer.go.release()
+    await writer.finish()
 
-    assert written.batches == [[*range(MANY)], [MANY], [MANY + 1]]
+    assert await asyncio.gather(*first, *rest) == [10, 20, 30, 40]
+    assert writer.batches == [[1], [2, 3, 4]]
 
 
-async def test_a_close_writes_what_gathers() -> None:
-    written = Written()
-    batcher = Batcher("test", written.write, gap=0.05)
-    await asyncio.gather(*map(batcher.submit, range(MANY)))
-    last = asyncio.create_task(batcher.submit(MANY))
+async def test_a_batch_has_a_largest_size() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write, max_rows=2)
+
+    callers = await submitted(batcher, 1, 2, 3, 4, 5)
+    await writer.finish(3)
+
+    assert await asyncio.gather(*callers) == [10, 20, 30, 40, 50]
+    assert writer.batches == [[1, 2], [3, 4], [5]]
+
+
+async def test_a_rows_own_error_is_its_own() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write)
+
+    callers = await submitted(batcher, 1, 13, 2)
+    await writer.finish()
+
+    answers = await asyncio.gather(*callers, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [int, RowRefused, int]
+
+
+async def test_a_failed_batch_fails_each_of_its_callers_and_no_later_one() -> None:
+    writer = Writer()
+    writer.error = StoreUnavailable("gone")
+    batcher = Batcher[int, int]("test", writer.write)
+
+    callers = await submitted(batcher, 1, 2)
+    await writer.finish()
+    failed = await asyncio.gather(*callers, return_exceptions=True)
+    writer.error = None
+    (later,) = await submitted(batcher, 3)
+    await writer.finish()
+
+    assert [str(error) for error in failed] == ["gone", "gone"]
+    assert failed[0] is not failed[1]
+    assert await later == 30
+
+
+async def test_a_cancelled_caller_that_waits_gives_its_row_up() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write)
+    first = await submitted(batcher, 1)
+    await writer.started.acquire()
+    second, third = await submitted(batcher, 2, 3)
+
+    second.cancel()
     await asyncio.sleep(0)
+    writer.go.release()
+    await writer.finish()
 
-    await batcher.close()
+    assert await asyncio.gather(*first, third) == [10, 30]
+    assert writer.batches == [[1], [3]]
 
-    assert await last == MANY
-    assert written.batches[-1] == [MANY]
+
+async def test_a_caller_cancelled_during_its_write_disturbs_nobody() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write)
+    first, second = await submitted(batcher, 1, 2)
+    await writer.started.acquire()
+
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    writer.go.release()
+
+    assert await second == 20
+
+
+async def test_closing_writes_what_waits_and_refuses_more() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write, max_rows=1)
+    callers = await submitted(batcher, 1, 2)
+
+    closing = asyncio.create_task(batcher.close())
+    await writer.finish(2)
+    await closing
+
+    assert await asyncio.gather(*callers) == [10, 20]
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await batcher.submit(3)
+
+
+@pytest.mark.parametrize(("gap", "later"), [(0.0, [[8], [9]]), (0.2, [[8, 9]])])
+async def test_after_many_rows_the_next_ones_gather_for_a_moment(
+    gap: float, later: list[list[int]]
+) -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write, gap=gap)
+    many = await submitted(batcher, *range(MANY))
+    await writer.finish()
+    await asyncio.wait(many)
+
+    first = await submitted(batcher, 8)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    second = await submitted(batcher, 9)
+    await writer.finish(len(later))
+
+    assert await asyncio.gather(*first, *second) == [80, 90]
+    assert writer.batches[1:] == later
+
+
+async def test_few_rows_make_none_wait() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write, gap=3600)
+
+    for row in (1, 2):
+        (caller,) = await submitted(batcher, row)
+        await writer.finish()
+        assert await caller == row * 10
+
+    assert writer.batches == [[1], [2]]
+
+
+async def test_closing_writes_what_gathers() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write, gap=0.05)
+    many = await submitted(batcher, *range(MANY))
+    await writer.finish()
+    await asyncio.wait(many)
+    (last,) = await submitted(batcher, 8)
+
+    closing = asyncio.create_task(batcher.close())
+    await writer.finish()
+    await closing
+
+    assert await last == 80
