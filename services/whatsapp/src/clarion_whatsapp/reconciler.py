@@ -56,7 +56,10 @@ class Reconciler:
 
     async def run(self) -> None:
         """Ask for ever; whatever fails is tried again."""
+        # at its start a worker has messages to send; what is silent can wait a little longer
+        wait = min(EVERY, self._after)
         while True:
+            await asyncio.sleep(wait)
             try:
                 wait = await self.round()
             except ClarionError as error:
@@ -65,7 +68,6 @@ class Reconciler:
             except Exception:  # noqa: BLE001  a fault of ours must not end the asking
                 wait = LONGEST_PAUSE
                 logger.exception("asking about silent messages broke")
-            await asyncio.sleep(wait)
 
     async def round(self) -> float:
         """Ask about one batch; return the seconds until the next."""
