@@ -3,13 +3,15 @@ tells them again."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from clarion_testing.chaos import evidence
+from clarion_testing.chaos.listener import Listener
 from clarion_testing.chaos.processes import Crash
-from clarion_testing.chaos.scenario import COUNT, Scenario
+from clarion_testing.chaos.scenario import COUNT, END_SECONDS, Scenario
 from clarion_testing.signing import SendGridKey, dumped, sendgrid_event
 
 STEPS = [
@@ -25,6 +27,36 @@ async def test_gateways_killed_at_every_step_in_turn(scenario: Scenario) -> None
     await scenario.send()
 
     await scenario.end()
+
+
+TELLING = [Crash("tell:after", 50), Crash("tell:before", 80), Crash("tell:after", 120)]
+"""With some of a batch told and none of it deleted."""
+
+
+async def test_gateways_killed_while_they_tell_of_changes(scenario: Scenario) -> None:
+    listener = Listener(scenario.node.admin_url, scenario.database.url)
+    await listener.bind()
+    try:
+        await scenario.start(gateways=[TELLING, TELLING])
+        await scenario.send()
+        await scenario.sent(COUNT)
+        async with asyncio.timeout(END_SECONDS):
+            await listener.all_told()
+        await scenario.end()
+        heard = await listener.heard()
+    finally:
+        await listener.remove()
+
+    expected = await listener.expected(scenario.traffic.accepted)
+    assert set(heard) == set(expected) == set(scenario.traffic.accepted)
+    for notification_id, (changes, status) in expected.items():
+        told = heard[notification_id]
+        # none is missing, and a repeat says the same again
+        assert sorted(dict(told)) == list(range(1, changes + 1)), told
+        assert len(set(told)) == changes, told
+        assert dict(told)[changes] == status
+    # the kills left some told and not deleted
+    assert sum(map(len, heard.values())) > sum(changes for changes, _ in expected.values())
 
 
 EMAILS = 100

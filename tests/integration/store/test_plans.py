@@ -14,6 +14,7 @@ from sqlalchemy.sql.expression import ClauseElement
 from clarion.notification import Channel, Priority, Status
 from clarion.store import open_store
 from clarion.store.base import Query, Retention, Verdict
+from clarion.store.calling import take_statement as take_callbacks_statement
 from clarion.store.claims import ClaimRequest, ClaimWriter
 from clarion.store.database import Database
 from clarion.store.dead_letters import (
@@ -30,6 +31,7 @@ from clarion.store.letters import DeadQuery, Replay
 from clarion.store.listing import page_of
 from clarion.store.pruning import page_statement, prune
 from clarion.store.publishing import NO_SORT, OLDEST_QUEUED, promote_statement, take_due_statement
+from clarion.store.relaying import OLDEST, take_statement
 from clarion.store.replaying import ReplayWriter
 from clarion_gateway.orders import Discards, Selection, fulfil
 from clarion_testing.postgres import Postgres
@@ -50,6 +52,17 @@ SELECT 'notif_' || lpad(to_hex(i), 32, '0'), CASE WHEN i % 5000 = 0 THEN 'new' E
   '{}', '{}', 0, 0, now(), now(), now(), now(), CASE WHEN i % 3000 = 3 THEN now() END
 FROM generate_series(1, 60000) AS i"""
 
+
+# a backlog that the statistics do not know of yet
+_EVENTS = """
+INSERT INTO status_events (notification_id, sequence, at, status, attempt)
+SELECT 'notif_' || lpad(to_hex(i), 32, '0'), 1, now(), 'sent', 1 FROM generate_series(1, 60000) AS i
+"""
+_CALLBACKS = """
+INSERT INTO callbacks (notification_id, sequence, producer, body, created_at, due_at, attempts)
+SELECT 'notif_' || lpad(to_hex(i), 32, '0'), j, 'shop', '{}', now(), now() + interval '1 hour', 1
+FROM generate_series(1, 30000) AS i, generate_series(1, 2) AS j
+"""
 
 Node = dict[str, Any]
 
@@ -97,6 +110,29 @@ async def test_the_poll_reads_only_what_is_unpublished(database: Database) -> No
     plan = await plan_of(database, statement, NO_SORT)
 
     assert indexes(plan) == {"notifications_due"}
+    assert not scans(plan)
+
+
+async def test_a_relay_reads_no_more_than_its_batch(database: Database, postgres: Postgres) -> None:
+    postgres.execute("ANALYZE status_events", _EVENTS)
+
+    plans = [
+        await plan_of(database, take_statement(256), NO_SORT),
+        await plan_of(database, OLDEST),
+    ]
+
+    assert [indexes(plan) for plan in plans] == [{"status_events_pkey"}] * 2
+    assert not any(scans(plan) for plan in plans)
+
+
+async def test_a_look_for_callbacks_reads_only_what_is_due(
+    database: Database, postgres: Postgres
+) -> None:
+    postgres.execute("ANALYZE callbacks", _CALLBACKS)
+
+    plan = await plan_of(database, take_callbacks_statement("shop", 16, 60.0), NO_SORT)
+
+    assert indexes(plan) == {"callbacks_due", "callbacks_pkey"}
     assert not scans(plan)
 
 

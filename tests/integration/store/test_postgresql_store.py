@@ -9,6 +9,7 @@ import pytest
 from clarion.notification import Status
 from clarion.receipt import Fact
 from clarion.store.base import ReceiptResult, Store
+from clarion.store.callbacks import CallbackStore
 from clarion_testing.postgres import Postgres
 from clarion_testing.store_callbacks import CallbackContract
 from clarion_testing.store_contract import Address, StoreContract, brought_to
@@ -38,6 +39,31 @@ class TestPostgresqlStore(
     @pytest.fixture
     def address(self, postgres: Postgres) -> Address:
         return Address(postgres.url, postgres.execute)
+
+    async def test_callbacks_are_written_by_one_relay_at_a_time(
+        self, store: CallbackStore, other: CallbackStore
+    ) -> None:
+        notification_id = await brought_to(store, Status.SENT)
+        async with store.telling(10, calling=["shop"]) as telling:
+            await other.note_receipts([receipt(notification_id, Fact.DELIVERED)])
+            async with other.telling(10, calling=["shop"]) as meanwhile:
+                pass
+        async with other.telling(10, calling=["shop"]) as afterwards:
+            pass
+
+        assert [each.sequence for each in telling.events] == [1]
+        assert meanwhile.events == ()
+        assert [each.sequence for each in afterwards.events] == [2]
+
+    async def test_relays_share_what_is_told_without_callbacks(
+        self, store: CallbackStore, other: CallbackStore
+    ) -> None:
+        ids = [await brought_to(store, Status.SENT, f"m{number}") for number in range(2)]
+        async with store.telling(1) as first, other.telling(10) as second:
+            pass
+
+        assert [each.notification_id for each in first.events] == ids[:1]
+        assert [each.notification_id for each in second.events] == ids[1:]
 
     async def test_what_the_database_cannot_hold_takes_no_other_receipt_with_it(
         self, store: Store

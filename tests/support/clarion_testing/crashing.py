@@ -32,6 +32,7 @@ STEPS: dict[str, tuple[type, str]] = {
     "accept": (SqlStore, "accept"),
     "publish": (RabbitMQBroker, "publish"),
     "mark": (SqlStore, "mark_queued"),
+    "tell": (RabbitMQBroker, "tell"),
     "receipts": (SqlStore, "note_receipts"),
     "commit": (ReceiptWriter, "write"),  # of receipts: after it, all is written and not committed
     # a worker's

@@ -186,7 +186,7 @@ def take_statement(producer: str, limit: int, lease: float) -> Update:
 
 _COLUMNS = (
     *(column for column in _c if column.name != "first_at"),
-    func.coalesce(seconds_between(_c.first_at, clock()), 0.0).label("failing"),
+    seconds_between(_c.first_at, clock()).label("failing"),
 )
 
 
@@ -197,7 +197,7 @@ def _callback(row: Any) -> Callback:
         producer=row.producer,
         body=row.body,
         attempts=row.attempts,
-        failing=max(row.failing, 0.0),
+        failing=max(row.failing or 0.0, 0.0),
         created_at=row.created_at,
         due_at=row.due_at,
         last_error=row.last_error,

@@ -109,7 +109,8 @@ class OutboxStore(DeadLetterStore, ABC):
     ) -> AbstractAsyncContextManager[Telling]:
         """Yield the oldest events, up to `limit`, that no other relay has in hand.
 
-        Those of the producers in `calling` become callbacks besides, held or not.
+        Those of the producers in `calling` become callbacks besides, held or not; of several relays
+        on one PostgreSQL that ask for it one is given events at a time.
 
         They are gone once the block is left, but for those held, which come again in
         `HOLD_SECONDS`. Where it raises, or the process dies, all of them stay and come again.

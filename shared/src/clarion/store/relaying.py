@@ -6,7 +6,19 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Delete, Select, Update, delete, literal, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Delete,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.notification import Channel, Status
@@ -26,6 +38,10 @@ TELLING_SECONDS = 20.0
 """How long a relay may take to tell what it has in hand; PostgreSQL cuts it off after 30."""
 
 
+_ONE_AT_A_TIME = select(func.pg_try_advisory_xact_lock(bindparam("key", 0x434C4143)))
+"""Callbacks are made in order, so they are written in order: of several relays one has its turn."""
+
+
 @asynccontextmanager
 async def telling(
     database: Database, limit: int, calling: Collection[str]
@@ -43,6 +59,9 @@ async def telling(
             await _settle(connection, dialect, rows, found.held, calling)
         return
     async with database.write(deadline=TELLING_SECONDS) as connection:
+        if calling and not (await connection.execute(_ONE_AT_A_TIME)).scalar_one():
+            yield Telling(())
+            return
         await connection.execute(NO_SORT)
         rows = await _oldest(connection, limit)
         found = Telling(_events(rows))
