@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from standardwebhooks import Webhook
 
 from clarion.runner import listen
 from clarion.store import migrate
@@ -18,6 +20,7 @@ from clarion_standalone.settings import StandaloneSettings
 from clarion_standalone.system import url_of
 
 ROOT = Path(__file__).parents[2]
+SECRET = "whsec_" + "c2Vj" * 8
 
 
 class Standalone:
@@ -110,9 +113,47 @@ async def test_what_a_restart_interrupts_goes_on_and_comes_to_an_end(
     assert end["attempts"][0]["status"] == "retrying"
 
 
+async def test_an_application_is_called_with_what_became_of_its_notification(
+    standalone: Standalone,
+) -> None:
+    heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def hear(request: web.Request) -> web.Response:
+        heard.put_nowait(Webhook(SECRET).verify(await request.read(), dict(request.headers)))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", hear)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    hook = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    process = await standalone.start(CALLBACKS=f"anonymous {hook} {SECRET}")
+    await standalone.ready(process)
+    event = {
+        "message_id": "m1",
+        "target_user_id": "u1",
+        "channel": "email",
+        "template_id": "welcome",
+        "payload": {"user_name": "Ann", "email": "ann@example.com"},
+    }
+
+    await standalone.ask("POST", "/v1/notifications", event)
+    told = [await heard.get()]
+    while told[-1]["status"] != "delivered":
+        told.append(await heard.get())
+    errors = await stop(process)
+    await runner.cleanup()
+
+    assert [each["sequence"] for each in told] == list(range(1, len(told) + 1))
+    assert {each["message_id"] for each in told} == {"m1"}
+    assert errors == ""
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("CALLBACKS", "shop"),
         ("PORT", "http"),
         ("DATA_DIR", "/proc/nowhere"),
         ("DATA_DIR", "/proc/self"),

@@ -33,7 +33,7 @@ from clarion_gateway.auth import (
     require_keys,
 )
 from clarion_gateway.callback_urls import CallbackUrls, parse_callbacks
-from clarion_gateway.caller import Caller
+from clarion_gateway.caller import Caller, calling_session
 from clarion_gateway.probes import HttpProbe
 from clarion_gateway.providers.sendgrid import SendGridEvents
 from clarion_gateway.providers.twilio import TwilioCallbacks
@@ -134,10 +134,7 @@ async def _serve(settings: GatewaySettings, keys: ApiKeys, urls: CallbackUrls) -
     store = open_store(settings.database_url.get_secret_value())
     broker = open_broker(settings.broker_url.get_secret_value())
     session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-    # each application has its own limit: one that is slow takes no connection from another
-    calling = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
-    )
+    calling = calling_session()
     try:
         listener = listen(settings.host, settings.port)
         app = create_app(

@@ -164,6 +164,16 @@ class Caller:
             log.bind(retry_in=round(retry_in, 1)).warning("callback failed: {}", error)
 
 
+def calling_session() -> aiohttp.ClientSession:
+    """Return the session for the calls; it may open as many connections as calls are under way.
+
+    Each application has its own limit: one that is slow takes no connection from another.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+    )
+
+
 def signed(secrets: Iterable[str], event_id: str, body: str, now: datetime) -> dict[str, str]:
     """Return the headers of a call: Standard Webhooks 1.0, one signature for each secret."""
     return {

@@ -22,6 +22,7 @@ class StandaloneSettings(CommonSettings):
     data_dir: Path = Path(".data")
     api_keys: SecretStr = SecretStr("")
     auth: Literal["keys", "off"] = "keys"
+    callbacks: SecretStr = SecretStr("")
 
     @property
     def database_file(self) -> Path:

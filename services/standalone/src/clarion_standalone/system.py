@@ -30,6 +30,8 @@ from clarion_email.providers import open_provider as open_email
 from clarion_email.settings import EmailSettings
 from clarion_gateway.app import create_app as create_gateway
 from clarion_gateway.auth import ApiKeys, parse_keys, require_keys
+from clarion_gateway.callback_urls import parse_callbacks
+from clarion_gateway.caller import Caller, calling_session
 from clarion_gateway.providers.sandbox import public_key
 from clarion_gateway.providers.sendgrid import SendGridEvents
 from clarion_gateway.providers.twilio import TwilioCallbacks
@@ -57,6 +59,7 @@ async def running(
     """Run the whole system on two listening sockets while the block runs; then drain and stop."""
     given = parse_keys(settings.api_keys.get_secret_value())
     keys = require_keys(given, host=settings.host, auth=settings.auth)
+    urls = parse_callbacks(settings.callbacks.get_secret_value())
     await _prepare_data(settings)
     async with contextlib.AsyncExitStack() as stack:
         store = open_store(settings.store_url)
@@ -79,6 +82,7 @@ async def running(
         for worker in workers:
             await worker.start()
         await stack.enter_async_context(reconciling(whatsapp, transport, store))
+        calling = await stack.enter_async_context(calling_session())
         app = _gateway(
             settings,
             store,
@@ -88,6 +92,8 @@ async def running(
             sendgrid_events=SendGridEvents(public_key(secret)),
             twilio_callbacks=TwilioCallbacks(secret, url_of(gateway)),
             unsubscribe_links=UnsubscribeLinks(secret),
+            callback_urls=urls,
+            caller=Caller(store, urls, calling),
         )
         await stack.enter_async_context(serving(gateway_config(app, stop_seconds=2), gateway))
         yield
@@ -157,7 +163,7 @@ def _gateway(
     broker: Broker,
     keys: ApiKeys,
     workers: list[Worker[Any]],
-    **receipts: Any,
+    **options: Any,
 ) -> Any:
     return create_gateway(
         store=store,
@@ -168,7 +174,7 @@ def _gateway(
         probes={
             worker.channel: LocalProbe(WorkerHealth(worker, broker, store)) for worker in workers
         },
-        **receipts,
+        **options,
     )
 
 
