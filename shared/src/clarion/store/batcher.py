@@ -25,8 +25,8 @@ class Batcher(Generic[Row, Result]):
     """Writes rows in batches: a batch is what came in while the last one was under way.
 
     A lone row is written at once, and under load batches grow by themselves. `gap` is how many
-    seconds after a batch of many the next begins at the earliest: a transaction costs the same
-    whatever it holds, so fewer and larger ones leave more of the processor to the rest.
+    seconds after a batch of `many` rows the next begins at the earliest: a transaction costs the
+    same whatever it holds, so fewer and larger ones leave more of the processor to the rest.
     """
 
     def __init__(
@@ -36,9 +36,12 @@ class Batcher(Generic[Row, Result]):
         *,
         max_rows: int = 500,
         gap: float = 0.0,
+        many: int = MANY,
     ) -> None:
         self._write = write
         self._gap = gap
+        self._many = many
+        self._next_at = 0.0
         self._max_rows = max_rows
         self._waiting: deque[tuple[Row, asyncio.Future[Result]]] = deque()
         self._writer: asyncio.Task[None] | None = None
@@ -67,11 +70,14 @@ class Batcher(Generic[Row, Result]):
 
     async def _drain(self) -> None:
         try:
-            while batch := self._take():
+            while self._waiting:
+                if (pause := self._next_at - time.monotonic()) > 0:
+                    await asyncio.sleep(pause)
                 began = time.monotonic()
+                batch = self._take()
                 await self._settle(batch)
-                if self._gap and len(batch) >= MANY:
-                    await asyncio.sleep(began + self._gap - time.monotonic())
+                if len(batch) >= self._many:
+                    self._next_at = began + self._gap
         finally:
             self._writer = None
             for _, future in self._waiting:  # only when this task is cancelled
@@ -87,6 +93,8 @@ class Batcher(Generic[Row, Result]):
         return batch
 
     async def _settle(self, batch: list[tuple[Row, asyncio.Future[Result]]]) -> None:
+        if not batch:
+            return  # whoever had submitted gave up
         self._rows.observe(len(batch))
         try:
             results = await self._write([row for row, _ in batch])

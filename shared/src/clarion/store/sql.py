@@ -39,7 +39,7 @@ from clarion.store.base import (
     ReceiptResult,
     Retention,
 )
-from clarion.store.batcher import Batcher
+from clarion.store.batcher import MANY, Batcher
 from clarion.store.claims import ClaimRequest, ClaimWriter
 from clarion.store.database import Database
 from clarion.store.dialogue import Silent
@@ -71,7 +71,8 @@ class SqlStore(SqlCallbacks):
         super().__init__(database)
         dialect = database.dialect
         self._accept = self._batcher("accept", IntakeWriter(dialect, grace=grace).write)
-        self._queued = self._batcher("mark_queued", QueuedWriter(dialect).write)
+        # nobody waits for it but the publisher, which has more to do meanwhile
+        self._queued = self._batcher("mark_queued", QueuedWriter(dialect).write, gap=_GAP, many=1)
         self._claim = self._batcher("claim", ClaimWriter(dialect).write, gap=_GAP)
         self._record = self._batcher("record", OutcomeWriter(dialect).write, gap=_GAP)
         self._give_up = self._batcher("give_up", SurrenderWriter(dialect).write)
@@ -302,8 +303,9 @@ class SqlStore(SqlCallbacks):
         write: Callable[[AsyncConnection, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
         *,
         gap: float = 0.0,
+        many: int = MANY,
     ) -> Batcher[Row, Result]:
-        return Batcher(operation, partial(self._database.write_rows, write), gap=gap)
+        return Batcher(operation, partial(self._database.write_rows, write), gap=gap, many=many)
 
 
 async def _unless_refused(written: Awaitable[ReceiptResult]) -> ReceiptResult:

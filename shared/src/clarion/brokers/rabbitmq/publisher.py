@@ -16,8 +16,9 @@ from clarion.brokers.rabbitmq.connection import NodeConnection
 from clarion.brokers.rabbitmq.failures import TIMEOUT, within
 from clarion.errors import BrokerUnavailable, QueueFull, Unroutable
 
-OUTSTANDING = 64
-"""Publishes that wait for their confirms at a time: more gain nothing and are more to do again."""
+OUTSTANDING = 256
+"""Publishes that wait for their confirms at a time: RabbitMQ answers for what it wrote to disk
+together, so that few wait long; more are more to do again after a crash."""
 
 
 class Publisher:
