@@ -25,8 +25,8 @@ class Batcher(Generic[Row, Result]):
     """Writes rows in batches: a batch is what came in while the last one was under way.
 
     A lone row is written at once, and under load batches grow by themselves. `gap` is how many
-    seconds after a batch of `many` rows the next begins at the earliest: a transaction costs the
-    same whatever it holds, so fewer and larger ones leave more of the processor to the rest.
+    seconds after a batch of MANY rows the next begins at the earliest: a transaction costs the same
+    whatever it holds, so fewer and larger ones leave more of the processor to the rest.
     """
 
     def __init__(
@@ -36,11 +36,9 @@ class Batcher(Generic[Row, Result]):
         *,
         max_rows: int = 500,
         gap: float = 0.0,
-        many: int = MANY,
     ) -> None:
         self._write = write
         self._gap = gap
-        self._many = many
         self._next_at = 0.0
         self._max_rows = max_rows
         self._waiting: deque[tuple[Row, asyncio.Future[Result]]] = deque()
@@ -76,7 +74,7 @@ class Batcher(Generic[Row, Result]):
                 began = time.monotonic()
                 batch = self._take()
                 await self._settle(batch)
-                if len(batch) >= self._many:
+                if len(batch) >= MANY:
                     self._next_at = began + self._gap
         finally:
             self._writer = None

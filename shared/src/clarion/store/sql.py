@@ -39,7 +39,7 @@ from clarion.store.base import (
     ReceiptResult,
     Retention,
 )
-from clarion.store.batcher import MANY, Batcher
+from clarion.store.batcher import Batcher
 from clarion.store.claims import ClaimRequest, ClaimWriter
 from clarion.store.database import Database
 from clarion.store.dialogue import Silent
@@ -59,7 +59,7 @@ Result = TypeVar("Result")
 RECEIPTS = 1000
 """How many receipts share one transaction."""
 
-_GAP = 0.04  # seconds between a busy worker's batches: at 2,000 messages a second, 80 rows each
+_GAP = 0.04  # seconds between batches of who is busy: at 2,000 messages a second, 80 rows each
 
 _ARRAYS = 2  # arrays of receipts under way at a time: the other writes need connections too
 
@@ -71,8 +71,7 @@ class SqlStore(SqlCallbacks):
         super().__init__(database)
         dialect = database.dialect
         self._accept = self._batcher("accept", IntakeWriter(dialect, grace=grace).write)
-        # nobody waits for it but the publisher, which has more to do meanwhile
-        self._queued = self._batcher("mark_queued", QueuedWriter(dialect).write, gap=_GAP, many=1)
+        self._queued = self._batcher("mark_queued", QueuedWriter(dialect).write, gap=_GAP)
         self._claim = self._batcher("claim", ClaimWriter(dialect).write, gap=_GAP)
         self._record = self._batcher("record", OutcomeWriter(dialect).write, gap=_GAP)
         self._give_up = self._batcher("give_up", SurrenderWriter(dialect).write)
@@ -303,9 +302,8 @@ class SqlStore(SqlCallbacks):
         write: Callable[[AsyncConnection, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
         *,
         gap: float = 0.0,
-        many: int = MANY,
     ) -> Batcher[Row, Result]:
-        return Batcher(operation, partial(self._database.write_rows, write), gap=gap, many=many)
+        return Batcher(operation, partial(self._database.write_rows, write), gap=gap)
 
 
 async def _unless_refused(written: Awaitable[ReceiptResult]) -> ReceiptResult:
