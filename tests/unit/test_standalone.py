@@ -18,6 +18,7 @@ from clarion.runner import listen
 from clarion.store import migrate
 from clarion_standalone.settings import StandaloneSettings
 from clarion_standalone.system import url_of
+from clarion_testing.listening import listening
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_" + "c2Vj" * 8
@@ -75,6 +76,16 @@ def standalone(tmp_path: Path) -> Standalone:
     return Standalone(tmp_path / "data")
 
 
+def event(email: str) -> dict[str, Any]:
+    return {
+        "message_id": "m1",
+        "target_user_id": "u1",
+        "channel": "email",
+        "template_id": "welcome",
+        "payload": {"user_name": "Ann", "email": email},
+    }
+
+
 async def stop(process: asyncio.subprocess.Process) -> str:
     process.send_signal(signal.SIGINT)
     async with asyncio.timeout(30):
@@ -87,14 +98,7 @@ async def test_what_a_restart_interrupts_goes_on_and_comes_to_an_end(
 ) -> None:
     process = await standalone.start()
     await standalone.ready(process)
-    event = {
-        "message_id": "m1",
-        "target_user_id": "u1",
-        "channel": "email",
-        "template_id": "welcome",
-        "payload": {"user_name": "Ann", "email": "flaky@sandbox.test"},
-    }
-    answer = await standalone.ask("POST", "/v1/notifications", event)
+    answer = await standalone.ask("POST", "/v1/notifications", event("flaky@sandbox.test"))
     path = f"/v1/notifications/{answer['notifications'][0]['notification_id']}"
     deadline = time.monotonic() + 30
     while (await standalone.ask("GET", path))["status"] != "retrying":
@@ -124,26 +128,15 @@ async def test_an_application_is_called_with_what_became_of_its_notification(
 
     app = web.Application()
     app.router.add_post("/", hear)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    hook = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    process = await standalone.start(CALLBACKS=f"anonymous {hook} {SECRET}")
-    await standalone.ready(process)
-    event = {
-        "message_id": "m1",
-        "target_user_id": "u1",
-        "channel": "email",
-        "template_id": "welcome",
-        "payload": {"user_name": "Ann", "email": "ann@example.com"},
-    }
 
-    await standalone.ask("POST", "/v1/notifications", event)
-    told = [await heard.get()]
-    while told[-1]["status"] != "delivered":
-        told.append(await heard.get())
-    errors = await stop(process)
-    await runner.cleanup()
+    async with listening(app) as url:
+        process = await standalone.start(CALLBACKS=f"anonymous {url}/ {SECRET}")
+        await standalone.ready(process)
+        await standalone.ask("POST", "/v1/notifications", event("ann@example.com"))
+        told = [await heard.get()]
+        while told[-1]["status"] != "delivered":
+            told.append(await heard.get())
+        errors = await stop(process)
 
     assert [each["sequence"] for each in told] == list(range(1, len(told) + 1))
     assert {each["message_id"] for each in told} == {"m1"}

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 
 from aiohttp import web
 
+from clarion_testing.listening import listening
+
 Answer = web.Response | str
 """A response, or a fault: `drop` closes the connection after the request, `hang` never answers,
 `torn` breaks off in the body of a 202."""
@@ -55,12 +57,5 @@ async def vendor(default: Callable[[], web.Response] | None = None) -> AsyncIter
     served = Vendor() if default is None else Vendor(default=default)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", served._answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    served.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with listening(app, shutdown_timeout=0.1, handler_cancellation=True) as served.url:
         yield served
-    finally:
-        await runner.cleanup()

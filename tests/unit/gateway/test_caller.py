@@ -23,6 +23,7 @@ from clarion.store.callbacks import Callback, CallbackStore
 from clarion_gateway.auth import ApiKeys
 from clarion_gateway.callback_urls import CallbackUrl, CallbackUrls
 from clarion_gateway.caller import Caller, signed
+from clarion_testing.listening import listening
 from clarion_testing.store_contract import LEASE, event, notification, outcome
 from clarion_testing.store_receipts import receipt
 
@@ -66,17 +67,9 @@ async def serve() -> AsyncIterator[Application]:
     application = Application()
     app = web.Application()
     app.router.add_post("/hooks", application.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    application.url = f"{site.name}/hooks"
-    host, port = runner.addresses[0][:2]
-    application.url = f"http://{host}:{port}/hooks"
-    try:
+    async with listening(app, shutdown_timeout=0.1) as url:
+        application.url = f"{url}/hooks"
         yield application
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import pytest
 from aiohttp import web
 
 from clarion_gateway.auth import new_key
+from clarion_testing.listening import listening
 
 COMMAND = (sys.executable, "-m", "clarion_gateway")
 ROOT = Path.cwd()
@@ -121,38 +122,34 @@ async def test_where_applications_are_called_changes_while_it_runs(
 
     app = web.Application()
     app.router.add_post("/{version}", hear)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    hooks = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    (secrets / "api_keys").write_text(entry)
-    (secrets / "callbacks").write_text(f"shop {hooks}/old {WEBHOOK_SECRET}")
-    running, url = await process(SECRETS_DIR=str(secrets))
+    async with listening(app) as hooks:
+        (secrets / "api_keys").write_text(entry)
+        (secrets / "callbacks").write_text(f"shop {hooks}/old {WEBHOOK_SECRET}")
+        running, url = await process(SECRETS_DIR=str(secrets))
 
-    async def changed(message_id: str) -> None:
-        headers = {"Authorization": f"Bearer {key}"}
-        async with aiohttp.ClientSession(headers=headers) as session:
-            body = EVENT | {"message_id": message_id}
-            async with session.post(url + "/v1/notifications", json=body) as answer:
-                (sent,) = (await answer.json())["notifications"]
-            path = f"/v1/notifications/{sent['notification_id']}/cancel"
-            async with session.post(url + path) as answer:
-                assert answer.status == 200
+        async def changed(message_id: str) -> None:
+            headers = {"Authorization": f"Bearer {key}"}
+            async with aiohttp.ClientSession(headers=headers) as session:
+                body = EVENT | {"message_id": message_id}
+                async with session.post(url + "/v1/notifications", json=body) as answer:
+                    (sent,) = (await answer.json())["notifications"]
+                path = f"/v1/notifications/{sent['notification_id']}/cancel"
+                async with session.post(url + path) as answer:
+                    assert answer.status == 200
 
-    async def says(words: str) -> None:
-        async for raw in running.stdout:
-            if words in raw.decode():
-                return
+        async def says(words: str) -> None:
+            async for raw in running.stdout:
+                if words in raw.decode():
+                    return
 
-    await changed("m1")
-    await until(lambda: heard == ["/old"], 30)
-    (secrets / "callbacks").write_text("nonsense")
-    await says("the callbacks stay as they were: CALLBACKS: entry 1")
-    (secrets / "callbacks").write_text(f"shop {hooks}/new {WEBHOOK_SECRET}")
-    await says("the callbacks were read again")
-    await changed("m2")
-    await until(lambda: heard == ["/old", "/new"], 30)
-    await runner.cleanup()
+        await changed("m1")
+        await until(lambda: heard == ["/old"], 30)
+        (secrets / "callbacks").write_text("nonsense")
+        await says("the callbacks stay as they were: CALLBACKS: entry 1")
+        (secrets / "callbacks").write_text(f"shop {hooks}/new {WEBHOOK_SECRET}")
+        await says("the callbacks were read again")
+        await changed("m2")
+        await until(lambda: heard == ["/old", "/new"], 30)
 
 
 @pytest.mark.parametrize("broken", ["", "nonsense"])

@@ -15,6 +15,7 @@ from sendgrid.helpers.eventwebhook import EventWebhook
 from twilio.request_validator import RequestValidator
 
 from clarion_gateway.providers.sandbox import public_key
+from clarion_testing.listening import listening
 from clarion_testing.sandbox import RunningSandbox, run_sandbox
 from clarion_testing.sandbox_requests import ACCOUNT, BASIC, Sender, mail, whatsapp
 
@@ -60,14 +61,8 @@ async def webhook() -> AsyncIterator[Webhook]:
     webhook = Webhook()
     app = web.Application()
     app.router.add_post("/{path:.*}", webhook.take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    webhook.url = f"http://{host}:{port}"
-    yield webhook
-    await runner.cleanup()
+    async with listening(app) as webhook.url:
+        yield webhook
 
 
 @pytest.fixture
