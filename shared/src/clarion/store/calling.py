@@ -25,13 +25,12 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import ColumnElement
 
 from clarion.store.callbacks import Callback, Failure
 from clarion.store.clock import after, clock, now, seconds_between
-from clarion.store.incoming import DOUBLE, INTEGER, TEXT, in_order, incoming
+from clarion.store.incoming import DOUBLE, INTEGER, TEXT, in_order, incoming, insert_into
 from clarion.store.outbox import StatusEvent
 from clarion.store.publishing import NO_SORT
 from clarion.store.schema import callbacks
@@ -274,10 +273,12 @@ def _add(dialect: str) -> Insert:
         literal(0, INTEGER),
     ).order_by(told.c.notification_id, told.c.sequence)
     names = [*KEY, "producer", "body", "created_at", "due_at", "attempts"]
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return (
-        insert(callbacks).from_select(names, rows).on_conflict_do_nothing(index_elements=list(KEY))
+    statement: Insert = (
+        insert_into(dialect, callbacks)
+        .from_select(names, rows)
+        .on_conflict_do_nothing(index_elements=list(KEY))
     )
+    return statement
 
 
 def _forget(dialect: str) -> Delete:

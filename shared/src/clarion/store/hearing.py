@@ -12,14 +12,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Delete, Select, delete, exists, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from clarion.inbound import Inbound, Wish
 from clarion.notification import Channel, Reason
 from clarion.store.clock import ago, clock
-from clarion.store.incoming import DOUBLE, INTEGER, ROWS, TEXT, incoming
+from clarion.store.incoming import DOUBLE, INTEGER, ROWS, TEXT, incoming, insert_into
 from clarion.store.schema import inbound
 from clarion.store.suppressing import suppress, unsuppress
 from clarion.suppression import KINDS, Kind, Suppression, normal
@@ -63,9 +62,8 @@ async def note(connection: AsyncConnection, given: Inbound) -> bool:
 
 
 async def _wrote(connection: AsyncConnection, key: str, channel: Channel, address: str) -> bool:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = (
-        insert(inbound)
+        insert_into(connection.dialect.name, inbound)
         .values(key=key, channel=channel, address=normal(channel, address), at=clock())
         .on_conflict_do_nothing(index_elements=["key"])
         .returning(inbound.c.key)

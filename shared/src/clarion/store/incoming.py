@@ -9,6 +9,7 @@ from sqlalchemy import (
     JSON,
     Double,
     Integer,
+    Table,
     Text,
     bindparam,
     cast,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     func,
     select,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.expression import FromClause
 from sqlalchemy.types import TypeEngine
 
@@ -49,6 +51,11 @@ def incoming(dialect: str, columns: dict[str, TypeEngine[Any]]) -> FromClause:
             for name, type_ in columns.items()
         )
     ).subquery("incoming")
+
+
+def insert_into(dialect: str, table: Table) -> Any:
+    """Return this database's own INSERT, which knows ON CONFLICT."""
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
 def firsts(items: Sequence[Item], key: Callable[[Item], Key]) -> dict[Key, int]:

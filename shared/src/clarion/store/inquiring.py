@@ -8,16 +8,14 @@ second finds that it is not due any more.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from sqlalchemy import Insert, Select, and_, literal, null, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.notification import Channel, Status
 from clarion.store.clock import after, ago, clock, now, seconds_between
 from clarion.store.dialogue import Silent
-from clarion.store.incoming import DOUBLE, TEXT, in_order, incoming
+from clarion.store.incoming import DOUBLE, TEXT, in_order, incoming, insert_into
 from clarion.store.schema import constant, inquiries, notifications
 
 _n = notifications.c
@@ -95,8 +93,7 @@ def _take(dialect: str) -> Insert:
         .where(_n.status == Status.SENT, _n.provider_message_id.is_not(None))
         .order_by(_n.id)
     )
-    insert: Any = (postgresql if dialect == "postgresql" else sqlite).insert(inquiries)
-    insert = insert.from_select(list(_COLUMNS), rows)
+    insert = insert_into(dialect, inquiries).from_select(list(_COLUMNS), rows)
     statement: Insert = insert.on_conflict_do_update(
         index_elements=["notification_id"],
         set_={name: insert.excluded[name] for name in _COLUMNS[1:]},

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Insert, Select, literal_column, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.errors import MessageIdConflict
 from clarion.notification import Channel, Status
 from clarion.store.base import Accepted, Intake
 from clarion.store.clock import after, clock
-from clarion.store.incoming import TEXT, firsts, in_order, incoming
+from clarion.store.incoming import TEXT, firsts, in_order, incoming, insert_into
 from clarion.store.records import to_rows
 from clarion.store.schema import notifications
 
@@ -100,11 +99,10 @@ def _known(intake: Intake, rows: Sequence[Any]) -> list[Accepted] | MessageIdCon
 
 
 def _insert(dialect: str, status: Status, grace: float) -> Insert:
-    construct = postgresql.insert if dialect == "postgresql" else sqlite.insert
     # a scheduled row brings its own moment
     due = {} if status is Status.SCHEDULED else {"publish_at": after(literal_column(repr(grace)))}
-    return (
-        construct(notifications)
+    statement: Insert = (
+        insert_into(dialect, notifications)
         .values(
             attempt=0,
             failures=0,
@@ -117,6 +115,7 @@ def _insert(dialect: str, status: Status, grace: float) -> Insert:
         .on_conflict_do_nothing(index_elements=[_n.message_id, _n.producer, _n.ordinal])
         .returning(_n.message_id, _n.producer)
     )
+    return statement
 
 
 def _existing(dialect: str) -> Select[Any]:

@@ -41,12 +41,13 @@ class OutcomeWriter:
     async def write(self, connection: AsyncConnection, outcomes: list[Outcome]) -> list[bool]:
         """Return for each outcome whether it stands."""
         first = firsts(outcomes, _key)
-        rows = [_columns(outcomes[index]) for index in first.values()]
-        applied = (await connection.execute(self._record, in_order(rows, "id", "attempt"))).all()
+        rows = {index: _columns(outcomes[index]) for index in first.values()}
+        told = in_order([*rows.values()], "id", "attempt")
+        applied = await connection.execute(self._record, told)
         won = {first[row.id, row.attempt] for row in applied}
         if won:
-            finished = [_columns(outcomes[index]) for index in won]
-            await connection.execute(self._finish, in_order(finished, "id", "attempt"))
+            finished = in_order([rows[index] for index in won], "id", "attempt")
+            await connection.execute(self._finish, finished)
         refused = [_suppression(outcomes[index]) for index in won]
         await self._suppressor.add(connection, [*filter(None, refused)])
         # a commit whose answer was lost is written again by its worker: that is no other's claim

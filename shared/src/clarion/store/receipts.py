@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Insert, Select, Update, and_, case, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import TypeEngine
@@ -20,7 +19,7 @@ from clarion.notification import Status
 from clarion.receipt import RANKS, Fact, Receipt, standing, waves
 from clarion.store.base import ReceiptResult
 from clarion.store.clock import Instant, clock
-from clarion.store.incoming import INTEGER, TEXT, firsts, in_order, incoming
+from clarion.store.incoming import INTEGER, TEXT, firsts, in_order, incoming, insert_into
 from clarion.store.schema import notifications, receipts
 from clarion.store.suppressing import Suppressor
 
@@ -152,10 +151,6 @@ _TOLD: dict[str, TypeEngine[Any]] = {
 }
 
 
-def _insert(dialect: str, table: Any) -> Any:
-    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
-
-
 def _note(dialect: str) -> Insert:
     told = incoming(dialect, _TOLD)
     names = list(_TOLD)
@@ -166,7 +161,7 @@ def _note(dialect: str) -> Insert:
         .order_by(told.c.key)
     )
     statement: Insert = (
-        _insert(dialect, receipts)
+        insert_into(dialect, receipts)
         .from_select([*names, "received_at"], rows)
         .on_conflict_do_nothing(index_elements=["key"])
         .returning(receipts.c.key)

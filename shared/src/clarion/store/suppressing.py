@@ -22,13 +22,12 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import ColumnElement, literal
 
 from clarion.notification import Channel, Reason
 from clarion.store.clock import clock
-from clarion.store.incoming import TEXT, in_order, incoming
+from clarion.store.incoming import TEXT, in_order, incoming, insert_into
 from clarion.store.schema import notifications, suppressions
 from clarion.suppression import Kind, Suppression, normal
 
@@ -76,9 +75,8 @@ def why(dialect: str, transactional: ColumnElement[bool]) -> Any:
 
 async def suppress(connection: AsyncConnection, given: Suppression) -> bool:
     """Keep a suppression; False when it is there already."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = (
-        insert(suppressions)
+        insert_into(connection.dialect.name, suppressions)
         .values(
             channel=given.channel,
             address=normal(given.channel, given.address),
@@ -194,12 +192,12 @@ def _add(dialect: str) -> Insert:
     )
     # sorted, whatever the join does: two batches never deadlock
     ordered = select(*(rows.c[name] for name in columns)).order_by(*(rows.c[name] for name in KEY))
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return (
-        insert(suppressions)
+    statement: Insert = (
+        insert_into(dialect, suppressions)
         .from_select(columns, ordered)
         .on_conflict_do_nothing(index_elements=KEY)
     )
+    return statement
 
 
 def _lift(dialect: str) -> Delete:
