@@ -49,8 +49,8 @@ def write(folder: Path, environment: Mapping[str, str]) -> None:
     _write(folder / "rabbitmq" / "erlang_cookie", _password(folder, "erlang", ""))
     _write(folder / "postgres" / "password", database)
     _write(folder / "grafana" / "password", _password(folder, "grafana", ""))
-    _write_keys(folder / "gateway" / "api_keys", environment.get("API_KEYS", ""))
-    _write_keys(folder / "gateway" / "callbacks", environment.get("CALLBACKS", ""))
+    _write_if_told(folder / "gateway" / "api_keys", environment.get("API_KEYS", ""))
+    _write_if_told(folder / "gateway" / "callbacks", environment.get("CALLBACKS", ""))
     links = _password(folder, "unsubscribe", environment.get("UNSUBSCRIBE_SECRET", ""))
     for reader in ("gateway", "email"):
         _write(folder / reader / "unsubscribe_secret", links)
@@ -59,10 +59,10 @@ def write(folder: Path, environment: Mapping[str, str]) -> None:
         _write(folder / reader / "sandbox_secret", stand_in)
 
 
-def _write_keys(path: Path, keys: str) -> None:
+def _write_if_told(path: Path, entries: str) -> None:
     # the gateway reads it again when it changes, and a file without keys would be a mistake to it
-    if keys:
-        _write(path, keys)
+    if entries:
+        _write(path, entries)
     else:
         path.unlink(missing_ok=True)
 

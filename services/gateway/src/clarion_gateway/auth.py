@@ -20,7 +20,10 @@ Scope = Literal["send", "read", "operate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 DEFAULT_SCOPES: frozenset[Scope] = frozenset({"send", "read"})
 
-_ENTRY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([0-9a-fA-F]{64})(?::([a-z+]+))?")
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""The pattern of a key's name."""
+
+_ENTRY = re.compile(rf"({NAME}):([0-9a-fA-F]{{64}})(?::([a-z+]+))?")
 _HOW = "make one with `python -m clarion_gateway keys new NAME`"
 
 

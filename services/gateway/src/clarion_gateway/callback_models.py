@@ -8,10 +8,12 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clarion.store.callbacks import Callback
+from clarion.store.outbox import EVENT_ID
+from clarion_gateway.auth import NAME
 from clarion_gateway.models import Limit
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-EventId = Annotated[str, Field(pattern=r"^evt_[0-9A-Za-z-]{1,64}_[1-9][0-9]{0,8}$")]
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
+EventId = Annotated[str, Field(pattern=f"^{EVENT_ID}$")]
 MOST_REPLAYED = 1000
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from clarion.errors import SettingsError
+from clarion_gateway.auth import NAME
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOW = "write `name https://host/path whsec_...`, entries with semicolons or line breaks between"
 _INSIDE = (".internal", ".local", ".localhost", ".svc", ".test")
 SECRET_BYTES = (24, 64)
@@ -67,7 +67,7 @@ def parse_callbacks(text: str) -> CallbackUrls:
         words = entry.split()
         if not words:
             continue
-        if len(words) < 3 or not _NAME.fullmatch(words[0]):
+        if len(words) < 3 or not re.fullmatch(NAME, words[0]):
             raise SettingsError(f"CALLBACKS: entry {number} is not complete; {_HOW}")
         name, url, *secrets = words
         if name in urls:

@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 from clarion.errors import StoreUnavailable
 from clarion.metrics import CALLBACKS
 from clarion.patience import patiently
+from clarion.provider import Reply
 from clarion.retry import RetryPolicy
 from clarion.store.callbacks import Callback, CallbackStore, Failure
 from clarion_gateway.callback_urls import CallbackUrl, CallbackUrls
@@ -29,7 +30,6 @@ DAY = 86_400.0
 RETRIES = RetryPolicy(attempts=10_000, delay=5.0, cap=3600.0)
 """5 s, 10 s, 20 s ... an hour; what ends it is a day."""
 GONE = 410
-_LONGEST_RETRY_AFTER = 3600.0
 _DOING = "recording a callback"
 
 
@@ -131,8 +131,8 @@ class Caller:
                 allow_redirects=False,
                 timeout=self._timeout,
             ) as answer:
-                told = f"answered {answer.status}"
-                return answer.status, told, _retry_after(answer.headers.get("Retry-After"))
+                wait = Reply(answer.status, answer.headers, b"").retry_after() or 0.0
+                return answer.status, f"answered {answer.status}", wait
         except TimeoutError:
             return None, f"no answer within {self._timeout.total:g} seconds", 0.0
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -185,10 +185,3 @@ def signed(secrets: Iterable[str], event_id: str, body: str, now: datetime) -> d
             Webhook(secret).sign(event_id, now, body) for secret in secrets
         ),
     }
-
-
-def _retry_after(value: str | None) -> float:
-    """Return the seconds in a Retry-After header, an hour at most; 0 without one."""
-    if value is None or not value.isascii() or not value.isdigit():
-        return 0.0
-    return min(float(value[:9]), _LONGEST_RETRY_AFTER)

@@ -17,7 +17,7 @@ from clarion_gateway.callback_urls import CallbackUrls
 BATCH = 256
 POLL_SECONDS = 0.25
 WINDOW = 32
-"""Confirms that may be outstanding: half of the connection's, so that notifications go on."""
+"""Confirms that may be outstanding: a few of the connection's, so that notifications go on."""
 BACKOFF_SECONDS = (0.5, 10.0)
 """The first and the longest pause while the broker or the store is away."""
 

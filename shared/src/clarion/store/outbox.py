@@ -18,7 +18,8 @@ from clarion.logs import conceal
 from clarion.notification import Channel, Status
 from clarion.store.letters import DeadLetterStore
 
-_EVENT_ID = re.compile(r"evt_([0-9A-Za-z-]{1,64})_([1-9][0-9]{0,8})")
+EVENT_ID = r"evt_([0-9A-Za-z-]{1,64})_([1-9][0-9]{0,8})"
+"""The pattern of an event's id: its notification's, and its sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def event_id(notification_id: str, sequence: int) -> str:
 
 def read_event_id(text: str) -> tuple[str, int]:
     """Return the notification and the sequence of an event id. Raises `ValueError`."""
-    match = _EVENT_ID.fullmatch(text)
+    match = re.fullmatch(EVENT_ID, text)
     if match is None:
         raise ValueError("not the id of an event")
     return f"notif_{match[1]}", int(match[2])
