@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, Update, and_, case, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import TypeEngine
 
 from clarion.notification import FINAL, OnDoubt, Reason, Status, sources
 from clarion.store.base import Claim, Verdict
 from clarion.store.clock import after, clock, now, seconds_between
-from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, in_order, incoming
-from clarion.store.schema import attempts, events, guarded_status, notifications
+from clarion.store.entries import EntryWriter
+from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, incoming
+from clarion.store.schema import guarded_status, notifications
+from clarion.store.statement import Session, Statement
 from clarion.store.suppressing import suppressed, why
 
 _n = notifications.c
@@ -41,7 +41,7 @@ def lease_is_over() -> ColumnElement[bool]:
 
 
 def remember_claim() -> dict[str, Any]:
-    """Return the values that keep what a claim or a give-up found, for `crashed_attempt`."""
+    """Return the values that keep what a claim or a give-up found, for `EntryWriter.crashed`."""
     return {
         "previous": _n.status,
         "previous_worker": _n.worker,
@@ -51,39 +51,27 @@ def remember_claim() -> dict[str, Any]:
     }
 
 
-def crashed_attempt(row: Any, attempt: int, found: datetime) -> dict[str, Any]:
-    """Return the record of the attempt whose lease ran out, and when somebody found that."""
-    return {
-        "notification_id": row.id,
-        "attempt": attempt,
-        "started_at": row.previous_claimed_at,
-        "finished_at": found,
-        "status": Status.IN_DOUBT,
-        "reason": Reason.CRASHED,
-        "worker": row.previous_worker,
-    }
-
-
 class ClaimWriter:
     """Claims rows, many in one statement."""
 
     def __init__(self, dialect: str) -> None:
-        self._claim = claim_statement(dialect)
-        self._suppress = _suppress(dialect)
-        self._refused = _refused(dialect)
+        self._claim = Statement(dialect, claim_statement(dialect))
+        self._suppress = Statement(dialect, _suppress(dialect))
+        self._refused = Statement(dialect, _refused(dialect))
+        self._entries = EntryWriter(dialect)
 
-    async def write(self, connection: AsyncConnection, requests: list[ClaimRequest]) -> list[Claim]:
+    async def write(self, session: Session, requests: list[ClaimRequest]) -> list[Claim]:
         """Return each request's verdict; of two for one row in a batch, the first wins."""
         first = firsts(requests, lambda request: request.notification_id)
         asked = [requests[index] for index in first.values()]
-        taken = await self._take(connection, self._claim, asked)
+        taken = await self._take(session, self._claim, asked)
         left = [request for request in asked if request.notification_id not in taken]
         if left:
             # seldom: a duplicate, one that must wait, or one that must not be written to
-            taken |= await self._take(connection, self._suppress, left)
+            taken |= await self._take(session, self._suppress, left)
         won = {first[notification_id]: claim for notification_id, claim in taken.items()}
         refused = await self._explain(
-            connection,
+            session,
             {request.notification_id for index, request in enumerate(requests) if index not in won},
         )
         return [
@@ -92,7 +80,7 @@ class ClaimWriter:
         ]
 
     async def _take(
-        self, connection: AsyncConnection, statement: Update, requests: list[ClaimRequest]
+        self, session: Session, statement: Statement, requests: list[ClaimRequest]
     ) -> dict[str, Claim]:
         rows = [
             {
@@ -105,28 +93,27 @@ class ClaimWriter:
             }
             for request in requests
         ]
-        taken = (await connection.execute(statement, in_order(rows, "id"))).all()
+        taken = await statement.run(session, rows, "id")
         crashed = [
             # it ended when the next began: two readings of the clock might be out of order
-            crashed_attempt(row, row.attempt - 1, row.claimed_at)
+            (row, row.attempt - 1, row.claimed_at)
             if row.status == Status.SENDING
-            else crashed_attempt(row, row.attempt, row.updated_at)
+            else (row, row.attempt, row.updated_at)
             for row in taken
             if row.previous == Status.SENDING
         ]
-        if crashed:
-            await connection.execute(attempts.insert(), crashed)
+        await self._entries.crashed(session, crashed)
         # what ended here has no attempt that would tell it
-        ended = [_ending(row) for row in taken if _ended(row)]
-        if ended:
-            await connection.execute(events.insert(), ended)
+        await self._entries.ended(
+            session, [(row, {"reason": row.reason}) for row in taken if _ended(row)]
+        )
         return {row.id: _answer(row) for row in taken}
 
-    async def _explain(self, connection: AsyncConnection, ids: set[str]) -> dict[str, Any]:
+    async def _explain(self, session: Session, ids: set[str]) -> dict[str, Any]:
         if not ids:
             return {}
         rows = [{"id": notification_id} for notification_id in ids]
-        found = await connection.execute(self._refused, in_order(rows, "id"))
+        found = await self._refused.run(session, rows, "id")
         return {row.id: row for row in found}
 
 
@@ -171,15 +158,6 @@ def _refusal(row: Any, request: ClaimRequest) -> Claim:
 
 def _ended(row: Any) -> bool:
     return row.reason == Reason.EXPIRED or row.status in (Status.SUPPRESSED, Status.FAILED)
-
-
-def _ending(row: Any) -> dict[str, Any]:
-    return {
-        "notification_id": row.id,
-        "at": row.updated_at,
-        "status": row.status,
-        "detail": {"reason": row.reason},
-    }
 
 
 _WANTED: dict[str, TypeEngine[Any]] = {

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,14 +16,14 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from clarion.errors import ClarionError, RowRefused, SettingsError, StoreUnavailable
 from clarion.store.faults import Conflict, translated
+from clarion.store.incoming import to_json
+from clarion.store.statement import Session
 from clarion.store.tls import OPTIONS, tls
-
-# not as escapes, which would let a database hold what is no text: a lone surrogate
-to_json = partial(json.dumps, ensure_ascii=False)
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 Results = TypeVar("Results")
+Connection = TypeVar("Connection")
 
 DEADLINE = 4.0
 """Seconds for one transaction or query, the wait for a connection included. A row waits for at
@@ -84,29 +82,50 @@ class Database:
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
+    @asynccontextmanager
+    async def write_directly(self) -> AsyncIterator[Session]:
+        """Yield the connection on which a `Statement` runs, in a transaction as `write` has it."""
+        if self.dialect == "sqlite":
+            async with self.write() as connection:
+                yield connection
+            return
+        async with self._bounded():
+            pooled = await self.engine.raw_connection()
+            try:
+                async with _transaction(pooled) as session:
+                    yield session
+            finally:
+                pooled.close()
+
     async def write_rows(
         self,
-        write: Callable[[AsyncConnection, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
+        begin: Callable[[], AbstractAsyncContextManager[Connection]],
+        write: Callable[[Connection, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
         rows: list[Row],
     ) -> list[Result | ClarionError]:
         """Return each row's result; a row that the database refuses takes no other with it.
+
+        `begin` is `write` or `write_directly`.
 
         The rows share one transaction. If it is refused, each half is tried alone, and so on: a
         bad row among 500 costs about nine transactions more.
         """
         try:
-            return list(await self.write_together(write, rows))
+            return list(await self.write_together(begin, write, rows))
         except RowRefused as error:
             if len(rows) == 1:
                 return [error]
         middle = len(rows) // 2
         return [
-            *await self.write_rows(write, rows[:middle]),
-            *await self.write_rows(write, rows[middle:]),
+            *await self.write_rows(begin, write, rows[:middle]),
+            *await self.write_rows(begin, write, rows[middle:]),
         ]
 
     async def write_together(
-        self, write: Callable[[AsyncConnection, list[Row]], Awaitable[Results]], rows: list[Row]
+        self,
+        begin: Callable[[], AbstractAsyncContextManager[Connection]],
+        write: Callable[[Connection, list[Row]], Awaitable[Results]],
+        rows: list[Row],
     ) -> Results:
         """Return what `write` makes of the rows, all in one transaction.
 
@@ -114,11 +133,11 @@ class Database:
         """
         for _ in range(_TRIES - 1):
             try:
-                async with self.write() as connection:
+                async with begin() as connection:
                     return await write(connection, rows)
             except Conflict:
                 continue
-        async with self.write() as connection:
+        async with begin() as connection:
             return await write(connection, rows)
 
     async def close(self) -> None:
@@ -136,6 +155,25 @@ class Database:
             raise StoreUnavailable(
                 f"the database did not answer within {seconds:g} seconds"
             ) from error
+
+
+@asynccontextmanager
+async def _transaction(pooled: PoolProxiedConnection) -> AsyncIterator[Session]:
+    connection: Any = pooled.driver_connection
+    try:
+        await connection.execute("BEGIN")
+        yield connection
+        await connection.execute("COMMIT")
+    except Exception:
+        try:
+            await connection.execute("ROLLBACK")
+        except Exception:  # noqa: BLE001  it goes, and its transaction with it
+            pooled.invalidate()
+        raise
+    except BaseException:
+        # in the middle of something, and nobody waits for how that ends
+        pooled.invalidate()
+        raise
 
 
 def parse(url: str) -> URL:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -32,8 +33,12 @@ def translated() -> Iterator[None]:
     except (
         StatementError,
         PoolTimeout,
+        # a connection that cannot be made: SQLAlchemy's own errors wrap those of statements only
+        AsyncAdapt_asyncpg_dbapi.Error,
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
+        # what it says of a connection that the server has just ended
+        asyncpg.InternalClientError,
         OSError,
     ) as error:
         raise meaning(error) from error

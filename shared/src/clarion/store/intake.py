@@ -6,39 +6,44 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Insert, Select, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.errors import MessageIdConflict
 from clarion.notification import Channel, Status
 from clarion.store.base import Accepted, Intake
 from clarion.store.clock import after, clock
-from clarion.store.incoming import TEXT, firsts, in_order, incoming, insert_into
-from clarion.store.records import to_rows
+from clarion.store.incoming import TEXT, firsts, incoming, insert_rows
+from clarion.store.records import DECIDED, to_rows
 from clarion.store.schema import notifications
+from clarion.store.statement import Session, Statement
 
 _n = notifications.c
 BEGINNINGS = (Status.SCHEDULED, Status.ACCEPTED, Status.QUEUED)
 """What a notification may begin as."""
 
 _Key = tuple[str, str]
+_KEY = ("message_id", "producer", "ordinal")
 
 
 class IntakeWriter:
     """Stores events; `grace` is how long, in seconds, the poll leaves one to its own gateway."""
 
     def __init__(self, dialect: str, *, grace: float) -> None:
-        self._insert = {status: _insert(dialect, status, float(grace)) for status in BEGINNINGS}
-        self._existing = _existing(dialect)
+        self._dialect = dialect
+        self._insert = {
+            status: Statement(dialect, _insert(dialect, status, float(grace)))
+            for status in BEGINNINGS
+        }
+        self._existing = Statement(dialect, _existing(dialect))
 
     async def write(
-        self, connection: AsyncConnection, intakes: list[Intake]
+        self, session: Session, intakes: list[Intake]
     ) -> list[list[Accepted] | MessageIdConflict]:
         """Return for each event its notifications, new or known, or the conflict."""
         first = firsts(intakes, _key)
-        new = await self._insert_new(connection, [intakes[first[key]] for key in sorted(first)])
+        new = await self._insert_new(session, [intakes[first[key]] for key in sorted(first)])
         won = {first[key] for key in new}
         known = await self._read(
-            connection,
+            session,
             {_key(intake) for index, intake in enumerate(intakes) if index not in won},
         )
         return [
@@ -46,7 +51,7 @@ class IntakeWriter:
             for index, intake in enumerate(intakes)
         ]
 
-    async def _insert_new(self, connection: AsyncConnection, intakes: list[Intake]) -> set[_Key]:
+    async def _insert_new(self, session: Session, intakes: list[Intake]) -> set[_Key]:
         """Insert each event's first notification, then the rest of those that were new.
 
         The first one decides: whoever inserts it inserts them all, so that an event is never half
@@ -54,27 +59,28 @@ class IntakeWriter:
         """
         won: set[_Key] = set()
         for status, insert in self._insert.items():
-            rows = {_key(intake): to_rows(intake) for intake in intakes if intake.status is status}
+            rows = {
+                _key(intake): to_rows(self._dialect, intake)
+                for intake in intakes
+                if intake.status is status
+            }
             if not rows:
                 continue
-            heads = await connection.execute(insert, [event[0] for event in rows.values()])
+            heads = await insert.run(session, [event[0] for event in rows.values()], *_KEY)
             new = {(row.message_id, row.producer) for row in heads}
             tails = [row for key in rows if key in new for row in rows[key][1:]]
             if tails:
-                await connection.execute(insert, tails)
+                await insert.run(session, tails, *_KEY)
             won |= new
         return won
 
-    async def _read(self, connection: AsyncConnection, keys: set[_Key]) -> dict[_Key, list[Any]]:
+    async def _read(self, session: Session, keys: set[_Key]) -> dict[_Key, list[Any]]:
         known: dict[_Key, list[Any]] = {}
         if keys:
             rows = [
                 {"message_id": message_id, "producer": producer} for message_id, producer in keys
             ]
-            found = await connection.execute(
-                self._existing, in_order(rows, "message_id", "producer")
-            )
-            for row in found:
+            for row in await self._existing.run(session, rows, "message_id", "producer"):
                 known.setdefault((row.message_id, row.producer), []).append(row)
         return known
 
@@ -99,18 +105,21 @@ def _known(intake: Intake, rows: Sequence[Any]) -> list[Accepted] | MessageIdCon
 
 
 def _insert(dialect: str, status: Status, grace: float) -> Insert:
-    # a scheduled row brings its own moment
-    due = {} if status is Status.SCHEDULED else {"publish_at": after(literal_column(repr(grace)))}
+    names = [*DECIDED]
+    computed = {
+        "attempt": literal_column("0"),
+        "failures": literal_column("0"),
+        "created_at": clock(),
+        "updated_at": clock(),
+    }
+    if status is Status.SCHEDULED:
+        names.append("publish_at")
+    else:
+        computed["publish_at"] = after(literal_column(repr(grace)))
+    if status is Status.QUEUED:
+        computed["queued_at"] = clock()
     statement: Insert = (
-        insert_into(dialect, notifications)
-        .values(
-            attempt=0,
-            failures=0,
-            **due,
-            created_at=clock(),
-            queued_at=clock() if status is Status.QUEUED else None,
-            updated_at=clock(),
-        )
+        insert_rows(dialect, notifications, names, computed)
         # another transaction's uncommitted row is waited for, and then either known or gone
         .on_conflict_do_nothing(index_elements=[_n.message_id, _n.producer, _n.ordinal])
         .returning(_n.message_id, _n.producer)

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Insert, Select, Update, and_, case, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from clarion.notification import TRANSITIONS, OnDoubt, Reason, Status, sources
 from clarion.store.base import Outcome
-from clarion.store.claims import crashed_attempt, lease_is_over, remember_claim
+from clarion.store.claims import lease_is_over, remember_claim
 from clarion.store.clock import after, clock
-from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, in_order, incoming
-from clarion.store.schema import attempts, events, guarded_status, notifications
+from clarion.store.entries import EntryWriter
+from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, incoming
+from clarion.store.schema import attempts, guarded_status, notifications
+from clarion.store.statement import Session, Statement
 from clarion.store.suppressing import Suppressor
 from clarion.suppression import AT_ONCE, KINDS
 
@@ -33,26 +34,24 @@ class OutcomeWriter:
     """Records outcomes: the row and the attempt, or neither when another worker has the claim."""
 
     def __init__(self, dialect: str) -> None:
-        self._record = _record(dialect)
-        self._finish = _finish(dialect)
-        self._written = _written(dialect)
+        self._record = Statement(dialect, _record(dialect))
+        self._finish = Statement(dialect, _finish(dialect))
+        self._written = Statement(dialect, _written(dialect))
         self._suppressor = Suppressor(dialect)
 
-    async def write(self, connection: AsyncConnection, outcomes: list[Outcome]) -> list[bool]:
+    async def write(self, session: Session, outcomes: list[Outcome]) -> list[bool]:
         """Return for each outcome whether it stands."""
         first = firsts(outcomes, _key)
         rows = {index: _columns(outcomes[index]) for index in first.values()}
-        told = in_order([*rows.values()], "id", "attempt")
-        applied = await connection.execute(self._record, told)
+        applied = await self._record.run(session, rows.values(), "id", "attempt")
         won = {first[row.id, row.attempt] for row in applied}
         if won:
-            finished = in_order([rows[index] for index in won], "id", "attempt")
-            await connection.execute(self._finish, finished)
+            await self._finish.run(session, [rows[index] for index in won], "id", "attempt")
         refused = [_suppression(outcomes[index]) for index in won]
-        await self._suppressor.add(connection, [*filter(None, refused)])
+        await self._suppressor.add(session, [*filter(None, refused)])
         # a commit whose answer was lost is written again by its worker: that is no other's claim
         written = await self._read(
-            connection,
+            session,
             {_key(outcome) for index, outcome in enumerate(outcomes) if index not in won},
         )
         return [
@@ -61,12 +60,12 @@ class OutcomeWriter:
         ]
 
     async def _read(
-        self, connection: AsyncConnection, keys: set[tuple[str, int]]
+        self, session: Session, keys: set[tuple[str, int]]
     ) -> dict[tuple[str, int], tuple[str, str | None]]:
         if not keys:
             return {}
         rows = [{"id": notification_id, "attempt": attempt} for notification_id, attempt in keys]
-        found = await connection.execute(self._written, in_order(rows, "id", "attempt"))
+        found = await self._written.run(session, rows, "id", "attempt")
         return {(row.notification_id, row.attempt): (row.status, row.reason) for row in found}
 
 
@@ -85,9 +84,10 @@ class SurrenderWriter:
     """Gives up rows that no live worker holds."""
 
     def __init__(self, dialect: str) -> None:
-        self._give_up = _give_up(dialect)
+        self._give_up = Statement(dialect, _give_up(dialect))
+        self._entries = EntryWriter(dialect)
 
-    async def write(self, connection: AsyncConnection, surrenders: list[Surrender]) -> list[bool]:
+    async def write(self, session: Session, surrenders: list[Surrender]) -> list[bool]:
         """Return for each whether it was given up; of two for one row, the first."""
         first = firsts(surrenders, lambda item: item.notification_id)
         rows = [
@@ -98,18 +98,14 @@ class SurrenderWriter:
             }
             for notification_id, index in first.items()
         ]
-        failed = (await connection.execute(self._give_up, in_order(rows, "id"))).all()
-        crashed = [
-            crashed_attempt(row, row.attempt, row.updated_at)
-            for row in failed
-            if row.previous == Status.SENDING
-        ]
-        if crashed:
-            await connection.execute(attempts.insert(), crashed)
-        if failed:
-            await connection.execute(
-                events.insert(), [_event(row, surrenders[first[row.id]]) for row in failed]
-            )
+        failed = await self._give_up.run(session, rows, "id")
+        crashed = [row for row in failed if row.previous == Status.SENDING]
+        await self._entries.crashed(
+            session, [(row, row.attempt, row.updated_at) for row in crashed]
+        )
+        await self._entries.ended(
+            session, [(row, _detail(surrenders[first[row.id]])) for row in failed]
+        )
         won = {first[row.id] for row in failed}
         return [index in won for index in range(len(surrenders))]
 
@@ -148,13 +144,8 @@ def _suppression(outcome: Outcome) -> dict[str, Any] | None:
     }
 
 
-def _event(row: Any, surrender: Surrender) -> dict[str, Any]:
-    return {
-        "notification_id": row.id,
-        "at": row.updated_at,
-        "status": Status.FAILED,
-        "detail": {"reason": surrender.reason, "text": surrender.text},
-    }
+def _detail(surrender: Surrender) -> dict[str, Any]:
+    return {"reason": surrender.reason, "text": surrender.text}
 
 
 _TOLD: dict[str, TypeEngine[Any]] = {
@@ -257,6 +248,7 @@ def _give_up(dialect: str) -> Update:
         )
         .returning(
             _n.id,
+            _n.status,
             _n.attempt,
             _n.previous,
             _n.previous_worker,

@@ -25,9 +25,10 @@ from sqlalchemy.sql.selectable import CompoundSelect
 
 from clarion.notification import LANES, Channel, Lane, Notification, Priority, Status, sources
 from clarion.store.clock import after, clock, now, seconds_between
-from clarion.store.incoming import DOUBLE, INTEGER, TEXT, in_order, incoming
+from clarion.store.incoming import DOUBLE, INTEGER, TEXT, incoming
 from clarion.store.records import NOTIFICATION, to_notification
 from clarion.store.schema import constant, guarded_status, notifications
+from clarion.store.statement import Session, Statement
 
 _n = notifications.c
 
@@ -51,9 +52,9 @@ class QueuedWriter:
     """Records what the broker confirmed."""
 
     def __init__(self, dialect: str) -> None:
-        self._mark = _mark(dialect)
+        self._mark = Statement(dialect, _mark(dialect))
 
-    async def write(self, connection: AsyncConnection, confirmed: list[Confirmed]) -> list[bool]:
+    async def write(self, session: Session, confirmed: list[Confirmed]) -> list[bool]:
         """Return for each whether its row became `queued`; of two for one row, the newest run's."""
         by_run = sorted(range(len(confirmed)), key=lambda index: confirmed[index].replay_no or 0)
         last = {confirmed[index].notification_id: index for index in by_run}
@@ -61,8 +62,7 @@ class QueuedWriter:
             {"id": notification_id, "replay_no": confirmed[index].replay_no}
             for notification_id, index in last.items()
         ]
-        marked = (await connection.execute(self._mark, in_order(rows, "id"))).scalars()
-        won = {last[notification_id] for notification_id in marked}
+        won = {last[row.id] for row in await self._mark.run(session, rows, "id")}
         return [index in won for index in range(len(confirmed))]
 
 

@@ -7,25 +7,30 @@ addresses that they suppress. Whoever tells them again finds all of it done, or 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Insert, Select, Update, and_, case, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import TypeEngine
 
 from clarion.notification import Status
 from clarion.receipt import RANKS, Fact, Receipt, standing, waves
 from clarion.store.base import ReceiptResult
-from clarion.store.clock import Instant, clock
-from clarion.store.incoming import INTEGER, TEXT, firsts, in_order, incoming, insert_into
+from clarion.store.clock import clock
+from clarion.store.incoming import (
+    INTEGER,
+    MOMENT,
+    TEXT,
+    firsts,
+    incoming,
+    insert_into,
+    moment,
+)
 from clarion.store.schema import notifications, receipts
+from clarion.store.statement import Session, Statement
 from clarion.store.suppressing import Suppressor
 
 _n = notifications.c
-
-MOMENT: TypeEngine[Any] = Instant()
 
 
 class ReceiptWriter:
@@ -33,42 +38,41 @@ class ReceiptWriter:
 
     def __init__(self, dialect: str) -> None:
         self._dialect = dialect
-        self._note = _note(dialect)
-        self._known = _known(dialect)
-        self._move = _move(dialect)
+        self._note = Statement(dialect, _note(dialect))
+        self._known = Statement(dialect, _known(dialect))
+        self._move = Statement(dialect, _move(dialect))
         self._suppressor = Suppressor(dialect)
 
-    async def write(self, connection: AsyncConnection, told: list[Receipt]) -> list[ReceiptResult]:
+    async def write(self, session: Session, told: list[Receipt]) -> list[ReceiptResult]:
         """Return what became of each; of two with one key in a batch, the first counts."""
         first = firsts(told, lambda receipt: receipt.key)
-        new = await self._noted(connection, [told[index] for index in first.values()])
+        new = await self._noted(session, [told[index] for index in first.values()])
         moved: set[str] = set()
         for wave in waves(new):
-            moved |= await self._moved(connection, wave)
-        await self._address(connection, new)
+            moved |= await self._moved(session, wave)
+        await self._address(session, new)
         fresh = {receipt.key for receipt in new}
         known = await self._existing(
-            connection, {receipt.notification_id for receipt in told if receipt.key not in fresh}
+            session, {receipt.notification_id for receipt in told if receipt.key not in fresh}
         )
         return [
             _result(receipt, first[receipt.key] == index, receipt.key in fresh, moved, known)
             for index, receipt in enumerate(told)
         ]
 
-    async def _noted(self, connection: AsyncConnection, told: list[Receipt]) -> list[Receipt]:
+    async def _noted(self, session: Session, told: list[Receipt]) -> list[Receipt]:
         """Keep the receipts that are new, and return those."""
         rows = [self._row(receipt) for receipt in told]
-        noted = await connection.execute(self._note, in_order(rows, "key"))
-        keys = set(noted.scalars())
+        keys = {row.key for row in await self._note.run(session, rows, "key")}
         return [receipt for receipt in told if receipt.key in keys]
 
-    async def _moved(self, connection: AsyncConnection, wave: dict[str, Receipt]) -> set[str]:
+    async def _moved(self, session: Session, wave: dict[str, Receipt]) -> set[str]:
         """Apply one receipt for each notification; return the keys of those that counted."""
         rows = [self._change(receipt) for receipt in wave.values()]
-        moved = await connection.execute(self._move, in_order(rows, "id"))
+        moved = await self._move.run(session, rows, "id")
         return {wave[row.id].key for row in moved if row.previous != row.status}
 
-    async def _address(self, connection: AsyncConnection, new: list[Receipt]) -> None:
+    async def _address(self, session: Session, new: list[Receipt]) -> None:
         suppressing = [
             {
                 "id": one.notification_id,
@@ -79,15 +83,15 @@ class ReceiptWriter:
             for one in new
             if one.suppresses is not None
         ]
-        await self._suppressor.add(connection, suppressing)
+        await self._suppressor.add(session, suppressing)
         lifting = [one.notification_id for one in new if one.fact is Fact.RESUBSCRIBED]
-        await self._suppressor.lift(connection, lifting)
+        await self._suppressor.lift(session, lifting)
 
-    async def _existing(self, connection: AsyncConnection, ids: set[str]) -> set[str]:
+    async def _existing(self, session: Session, ids: set[str]) -> set[str]:
         if not ids:
             return set()
         rows = [{"id": notification_id} for notification_id in ids]
-        return set((await connection.execute(self._known, in_order(rows, "id"))).scalars())
+        return {row.id for row in await self._known.run(session, rows, "id")}
 
     def _row(self, receipt: Receipt) -> dict[str, Any]:
         return {
@@ -119,13 +123,6 @@ class ReceiptWriter:
             "code": receipt.code,
             "text": receipt.text,
         }
-
-
-def moment(dialect: str, at: datetime | None) -> str | None:
-    """Return a moment as text that this database reads as its own."""
-    if at is None or dialect != "sqlite":
-        return None if at is None else at.astimezone(UTC).isoformat()
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
 
 
 def _result(

@@ -9,6 +9,7 @@ from sqlalchemy import Row
 from clarion.notification import Channel, Notification, OnDoubt, Priority, Reason, Status
 from clarion.receipt import Fact
 from clarion.store.base import AttemptRecord, Intake, NotificationRecord, TimelineEntry
+from clarion.store.incoming import moment
 from clarion.store.schema import attempts, notifications, receipts
 
 _n = notifications.c
@@ -57,8 +58,31 @@ RECEIPT = tuple(receipts.c)
 """The columns of a receipt on the timeline."""
 
 
-def to_rows(intake: Intake) -> list[dict[str, Any]]:
-    """Return the columns of an event's notifications that its producer decides."""
+DECIDED = (
+    "id",
+    "producer",
+    "message_id",
+    "ordinal",
+    "body_hash",
+    "channel",
+    "priority",
+    "status",
+    "template_id",
+    "locale",
+    "target_user_id",
+    "recipient",
+    "payload",
+    "metadata",
+    "send_at",
+    "expires_at",
+    "on_doubt",
+    "sequence",
+)
+"""The columns of a new notification that its producer decides."""
+
+
+def to_rows(dialect: str, intake: Intake) -> list[dict[str, Any]]:
+    """Return the columns DECIDED and `publish_at` of an event's notifications."""
     return [
         {
             "id": notification.notification_id,
@@ -75,11 +99,11 @@ def to_rows(intake: Intake) -> list[dict[str, Any]]:
             "recipient": notification.recipient,
             "payload": notification.payload,
             "metadata": notification.metadata,
-            "send_at": notification.send_at,
-            "expires_at": notification.expires_at,
+            "send_at": moment(dialect, notification.send_at),
+            "expires_at": moment(dialect, notification.expires_at),
+            "publish_at": moment(dialect, notification.send_at),
             "on_doubt": notification.on_doubt or OnDoubt.RESEND,
             "sequence": 0 if intake.told else None,
-            **({"publish_at": notification.send_at} if intake.status is Status.SCHEDULED else {}),
         }
         for ordinal, notification in enumerate(intake.notifications)
     ]

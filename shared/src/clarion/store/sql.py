@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from loguru import logger
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clarion.errors import ClarionError, RowRefused
 from clarion.inbound import Inbound
@@ -50,6 +49,7 @@ from clarion.store.publishing import Confirmed, QueuedWriter
 from clarion.store.receipts import ReceiptWriter
 from clarion.store.replaying import DiscardWriter, ReplayWriter
 from clarion.store.sql_callbacks import SqlCallbacks
+from clarion.store.statement import Session
 from clarion.suppression import Kind, Suppression
 
 Row = TypeVar("Row")
@@ -146,7 +146,9 @@ class SqlStore(SqlCallbacks):
         for start in range(0, len(receipts), RECEIPTS):
             part = list(receipts[start : start + RECEIPTS])
             async with self._arrays:
-                written = await self._database.write_rows(self._receipts.write, part)
+                written = await self._database.write_rows(
+                    self._database.write_directly, self._receipts.write, part
+                )
             results += [_refused(one) if isinstance(one, ClarionError) else one for one in written]
         return results
 
@@ -246,7 +248,7 @@ class SqlStore(SqlCallbacks):
     ) -> list[datetime | None]:
         """See `Store`."""
         write = partial(self._replay.write, by=by, rate=rate)
-        return await self._database.write_together(write, list(replays))
+        return await self._database.write_together(self._database.write, write, list(replays))
 
     async def replays_until(self) -> datetime | None:
         """See `Store`."""
@@ -256,7 +258,7 @@ class SqlStore(SqlCallbacks):
     async def discard(self, letters: Sequence[NotificationRecord], *, by: str) -> list[bool]:
         """See `Store`."""
         write = partial(self._discard.write, by=by)
-        return await self._database.write_together(write, list(letters))
+        return await self._database.write_together(self._database.write, write, list(letters))
 
     async def oldest_queued(self) -> dict[Lane, float]:
         """See `Store`."""
@@ -299,11 +301,13 @@ class SqlStore(SqlCallbacks):
     def _batcher(
         self,
         operation: str,
-        write: Callable[[AsyncConnection, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
+        write: Callable[[Session, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
         *,
         gap: float = 0.0,
     ) -> Batcher[Row, Result]:
-        return Batcher(operation, partial(self._database.write_rows, write), gap=gap)
+        database = self._database
+        write_rows = partial(database.write_rows, database.write_directly, write)
+        return Batcher(operation, write_rows, gap=gap)
 
 
 async def _unless_refused(written: Awaitable[ReceiptResult]) -> ReceiptResult:

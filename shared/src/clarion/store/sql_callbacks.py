@@ -20,10 +20,10 @@ class SqlCallbacks(CallbackStore, ABC):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._made: Batcher[Callback, None] = Batcher(
-            "callback_made", partial(database.write_rows, calling.made)
+            "callback_made", partial(database.write_rows, database.write, calling.made)
         )
         self._failed: Batcher[Failure, None] = Batcher(
-            "callback_failed", partial(database.write_rows, calling.failed)
+            "callback_failed", partial(database.write_rows, database.write, calling.failed)
         )
 
     def telling(

@@ -27,8 +27,9 @@ from sqlalchemy.sql.expression import ColumnElement, literal
 
 from clarion.notification import Channel, Reason
 from clarion.store.clock import clock
-from clarion.store.incoming import TEXT, in_order, incoming, insert_into
+from clarion.store.incoming import TEXT, incoming, insert_into
 from clarion.store.schema import notifications, suppressions
+from clarion.store.statement import Session, Statement
 from clarion.suppression import Kind, Suppression, normal
 
 _n = notifications.c
@@ -41,19 +42,19 @@ class Suppressor:
     """Suppresses the recipients of notifications, and writes to them again."""
 
     def __init__(self, dialect: str) -> None:
-        self._add = _add(dialect)
-        self._lift = _lift(dialect)
+        self._add = Statement(dialect, _add(dialect))
+        self._lift = Statement(dialect, _lift(dialect))
 
-    async def add(self, connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    async def add(self, session: Session, rows: Sequence[dict[str, Any]]) -> None:
         """Suppress each row's recipient: `id`, `kind`, `reason`, `source`."""
         if rows:
-            await connection.execute(self._add, in_order(rows, "id", "kind"))
+            await self._add.run(session, rows, "id", "kind")
 
-    async def lift(self, connection: AsyncConnection, ids: Sequence[str]) -> None:
+    async def lift(self, session: Session, ids: Sequence[str]) -> None:
         """Forget that the recipients of these notifications wished for no more."""
         if ids:
             rows = [{"id": notification_id} for notification_id in ids]
-            await connection.execute(self._lift, in_order(rows, "id"))
+            await self._lift.run(session, rows, "id")
 
 
 def suppressed(dialect: str, transactional: ColumnElement[bool]) -> ColumnElement[bool]:
