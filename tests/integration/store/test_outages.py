@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from sqlalchemy import select
 
 from clarion.errors import StoreUnavailable
 from clarion.notification import Status
 from clarion.store import open_store
 from clarion.store.base import Intake, Query, Store, Verdict
+from clarion.store.database import Database
+from clarion.store.entries import EntryWriter
+from clarion.store.schema import events
 from clarion_testing.postgres import Postgres
 from clarion_testing.postgres_servers import ExternalServer
 from clarion_testing.store_contract import LEASE, accepted, event, outcome
@@ -153,3 +159,32 @@ async def test_a_database_that_does_not_exist_is_unavailable(postgres: Postgres)
         await store.ping()
 
     await store.close()
+
+
+async def test_a_transaction_that_is_broken_off_is_undone_and_blocks_nobody(
+    postgres: Postgres,
+) -> None:
+    database = Database(postgres.url, pool_size=1)
+    entries = EntryWriter("postgresql")
+    row = SimpleNamespace(id="notif_1", updated_at=datetime.now(UTC), status=Status.FAILED)
+    written = asyncio.Event()
+
+    async def broken_off() -> None:
+        async with database.session() as session, session.transaction():
+            await entries.ended(session, [(row, {"reason": "crashed"})])
+            written.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(broken_off())
+    await written.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    async with database.session() as session:
+        await entries.ended(session, [(row, {"reason": "expired"})])
+    async with database.read() as connection:
+        rows = await connection.execute(select(events.c.detail))
+        kept = [detail["reason"] for detail in rows.scalars()]
+
+    await database.close()
+    assert task.cancelled()
+    assert kept == ["expired"]

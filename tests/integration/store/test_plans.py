@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import TextClause
+from sqlalchemy import TextClause, Update
 from sqlalchemy.sql.expression import ClauseElement
 
 from clarion.notification import Channel, Priority, Status
 from clarion.store import open_store
-from clarion.store.base import Query, Retention, Verdict
+from clarion.store.base import Query, Retention
 from clarion.store.calling import take_statement as take_callbacks_statement
-from clarion.store.claims import ClaimRequest, ClaimWriter
+from clarion.store.claims import claim_statement, start_statement
 from clarion.store.database import Database
 from clarion.store.dead_letters import (
     LAST_REPLAY,
@@ -25,7 +25,7 @@ from clarion.store.dead_letters import (
 )
 from clarion.store.dead_letters import page_of as dead_page_of
 from clarion.store.hearing import windows_statement
-from clarion.store.incoming import ROWS
+from clarion.store.incoming import ROWS, in_order
 from clarion.store.inquiring import silent_statement
 from clarion.store.letters import DeadQuery, Replay
 from clarion.store.listing import page_of
@@ -259,22 +259,39 @@ async def test_a_hundred_thousand_dead_letters_are_counted_and_worked_off_in_par
     assert not tally.interrupted
 
 
+@pytest.mark.parametrize("statement", [start_statement, claim_statement])
 async def test_a_batch_of_claims_reads_its_own_rows_however_many_wait(
-    postgres: Postgres, database: Database
+    postgres: Postgres, database: Database, statement: Callable[[str], Update]
 ) -> None:
     # what the planner knows of an empty queue, before a backlog comes
     nothing_waits = "UPDATE notifications SET status = 'sent'"
     backlog = f"UPDATE notifications SET status = 'queued' WHERE id < 'notif_{20_000:032x}'"  # noqa: S608
     postgres.execute(nothing_waits, "VACUUM ANALYZE notifications", backlog)
-    requests = [ClaimRequest(f"notif_{i:032x}", worker="w1", lease=60.0) for i in range(1, 201)]
-    counted = "SELECT pg_stat_get_xact_tuples_returned('notifications_lane'::regclass)"
 
-    async with database.write() as connection:
-        claims = await ClaimWriter("postgresql").write(connection, requests)
-        read = (await connection.exec_driver_sql(counted)).scalar_one()
+    claimed, read = await reads_of(database, statement("postgresql"), "notifications_lane")
 
-    assert {claim.verdict for claim in claims} == {Verdict.CLAIMED}
+    assert claimed == 200
     assert read == 0
+
+
+async def reads_of(database: Database, statement: Update, relation: str) -> tuple[int, int]:
+    """Claim 200 rows; return how many were claimed, and how much of the relation was read."""
+    rows = [
+        {
+            "id": f"notif_{i:032x}",
+            "worker": "w1",
+            "lease": 60.0,
+            "grace": 0.0,
+            "replay_no": 0,
+            "transactional": 0,
+        }
+        for i in range(1, 201)
+    ]
+    counted = f"SELECT pg_stat_get_xact_tuples_returned('{relation}'::regclass)"
+    async with database.write() as connection:
+        taken = (await connection.execute(statement, in_order(rows, "id"))).all()
+        read = (await connection.exec_driver_sql(counted)).scalar_one()
+    return len(taken), read
 
 
 async def test_a_batch_of_replays_reads_its_own_rows_however_many_are_dead(
@@ -295,23 +312,21 @@ async def test_a_batch_of_replays_reads_its_own_rows_however_many_are_dead(
     assert read <= 200
 
 
+@pytest.mark.parametrize("statement", [start_statement, claim_statement])
 async def test_a_claim_probes_the_suppressed_addresses_and_reads_them_never_whole(
-    postgres: Postgres, database: Database
+    postgres: Postgres, database: Database, statement: Callable[[str], Update]
 ) -> None:
     postgres.execute(
         "INSERT INTO suppressions (channel, address, kind, reason, source, created_at) "
         "SELECT 'email', 'user' || i || '@example.test', 'wish', 'spam', 'test', now() "
         "FROM generate_series(1, 60000) AS i",
         "ANALYZE suppressions",
-        "UPDATE notifications SET status = 'queued' WHERE status = 'sent'",
+        "UPDATE notifications SET status = 'queued' WHERE status IN ('sent', 'failed')",
     )
-    requests = [ClaimRequest(f"notif_{i:032x}", worker="w1", lease=60.0) for i in range(1, 201)]
-    counted = "SELECT pg_stat_get_xact_tuples_returned('suppressions'::regclass)"
 
-    async with database.write() as connection:
-        await ClaimWriter("postgresql").write(connection, requests)
-        read = (await connection.exec_driver_sql(counted)).scalar_one()
+    claimed, read = await reads_of(database, statement("postgresql"), "suppressions")
 
+    assert claimed == 200
     assert read == 0
 
 

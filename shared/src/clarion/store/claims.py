@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,22 @@ def remember_claim() -> dict[str, Any]:
     }
 
 
+class StartWriter:
+    """Claims rows of which nobody has tried anything, or knows how that ended: nearly all."""
+
+    def __init__(self, dialect: str) -> None:
+        self._start = Statement(dialect, start_statement(dialect))
+
+    async def write(self, session: Session, requests: list[ClaimRequest]) -> list[Claim | None]:
+        """Return each request's claim; None for what `ClaimWriter` has to look at."""
+        first = firsts(requests, lambda request: request.notification_id)
+        rows = [_columns(requests[index]) for index in first.values()]
+        won = {first[row.id]: row for row in await self._start.run(session, rows, "id")}
+        return [_answer(won[index]) if index in won else None for index in range(len(requests))]
+
+
 class ClaimWriter:
-    """Claims rows, many in one statement."""
+    """Claims rows, or says why not: many in one transaction."""
 
     def __init__(self, dialect: str) -> None:
         self._claim = Statement(dialect, claim_statement(dialect))
@@ -62,6 +77,10 @@ class ClaimWriter:
 
     async def write(self, session: Session, requests: list[ClaimRequest]) -> list[Claim]:
         """Return each request's verdict; of two for one row in a batch, the first wins."""
+        async with session.transaction():
+            return await self._write(session, requests)
+
+    async def _write(self, session: Session, requests: list[ClaimRequest]) -> list[Claim]:
         first = firsts(requests, lambda request: request.notification_id)
         asked = [requests[index] for index in first.values()]
         taken = await self._take(session, self._claim, asked)
@@ -82,18 +101,7 @@ class ClaimWriter:
     async def _take(
         self, session: Session, statement: Statement, requests: list[ClaimRequest]
     ) -> dict[str, Claim]:
-        rows = [
-            {
-                "id": request.notification_id,
-                "worker": request.worker,
-                "lease": request.lease,
-                "grace": request.grace,
-                "replay_no": request.replay_no,
-                "transactional": int(request.transactional),
-            }
-            for request in requests
-        ]
-        taken = await statement.run(session, rows, "id")
+        taken = await statement.run(session, map(_columns, requests), "id")
         crashed = [
             # it ended when the next began: two readings of the clock might be out of order
             (row, row.attempt - 1, row.claimed_at)
@@ -115,6 +123,17 @@ class ClaimWriter:
         rows = [{"id": notification_id} for notification_id in ids]
         found = await self._refused.run(session, rows, "id")
         return {row.id: row for row in found}
+
+
+def _columns(request: ClaimRequest) -> dict[str, Any]:
+    return {
+        "id": request.notification_id,
+        "worker": request.worker,
+        "lease": request.lease,
+        "grace": request.grace,
+        "replay_no": request.replay_no,
+        "transactional": int(request.transactional),
+    }
 
 
 def _answer(row: Any) -> Claim:
@@ -160,6 +179,9 @@ def _ended(row: Any) -> bool:
     return row.reason == Reason.EXPIRED or row.status in (Status.SUPPRESSED, Status.FAILED)
 
 
+_CLAIMABLE = (*sources(Status.SENDING), Status.SENDING)
+_WAITING = tuple(status for status in _CLAIMABLE if status not in (Status.SENDING, Status.IN_DOUBT))
+
 _WANTED: dict[str, TypeEngine[Any]] = {
     "id": TEXT,
     "worker": TEXT,
@@ -170,8 +192,30 @@ _WANTED: dict[str, TypeEngine[Any]] = {
 }
 
 
+def start_statement(dialect: str) -> Update:
+    """Return the statement that takes those that simply wait for their attempt."""
+    wanted = incoming(dialect, _WANTED)
+    return (
+        update(notifications)
+        .values(
+            status=Status.SENDING,
+            attempt=_n.attempt + 1,
+            worker=wanted.c.worker,
+            claimed_at=clock(),
+            lease_until=after(wanted.c.lease),
+            updated_at=clock(),
+        )
+        .where(
+            *_may_start(wanted, _WAITING),
+            or_(_n.expires_at.is_(None), _n.expires_at > now()),
+            ~suppressed(dialect, wanted.c.transactional == 1),
+        )
+        .returning(*_CLAIMED)
+    )
+
+
 def claim_statement(dialect: str) -> Update:
-    """Return the statement that takes a batch of claims."""
+    """Return the statement that takes a batch of claims, whatever has become of the rows."""
     wanted = incoming(dialect, _WANTED)
     crashed = _n.status == Status.SENDING  # its lease is over, by the guard below
     held = and_(crashed, _n.on_doubt == OnDoubt.HOLD)
@@ -202,7 +246,7 @@ def claim_statement(dialect: str) -> Update:
             dead_at=decide(clock(), clock(), None, None, None),
             updated_at=clock(),
         )
-        .where(*_may_start(wanted), ~suppressed(dialect, wanted.c.transactional == 1))
+        .where(*_may_start(wanted, _CLAIMABLE), ~suppressed(dialect, wanted.c.transactional == 1))
         .returning(*_CLAIMED)
     )
 
@@ -222,16 +266,16 @@ def _suppress(dialect: str) -> Update:
             dead_at=case((doubtful, clock())),
             updated_at=clock(),
         )
-        .where(*_may_start(wanted), suppressed(dialect, wanted.c.transactional == 1))
+        .where(*_may_start(wanted, _CLAIMABLE), suppressed(dialect, wanted.c.transactional == 1))
         .returning(*_CLAIMED)
     )
 
 
-def _may_start(wanted: Any) -> list[ColumnElement[bool]]:
+def _may_start(wanted: Any, statuses: Sequence[Status]) -> list[ColumnElement[bool]]:
     return [
         _n.id == wanted.c.id,
         _n.replay_no <= wanted.c.replay_no,
-        guarded_status().in_([*sources(Status.SENDING), Status.SENDING]),
+        guarded_status().in_(statuses),
         or_(_n.status != Status.IN_DOUBT, _n.on_doubt != OnDoubt.HOLD),
         # a running attempt's lease, or the wait that its outcome ordered
         or_(_n.lease_until.is_(None), _n.lease_until <= now()),

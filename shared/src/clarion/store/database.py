@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -17,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from clarion.errors import ClarionError, RowRefused, SettingsError, StoreUnavailable
 from clarion.store.faults import Conflict, translated
 from clarion.store.incoming import to_json
-from clarion.store.statement import Session
+from clarion.store.statement import PostgresqlSession, Session, SqliteSession
 from clarion.store.tls import OPTIONS, tls
 
 Row = TypeVar("Row")
@@ -83,17 +84,21 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def write_directly(self) -> AsyncIterator[Session]:
-        """Yield the connection on which a `Statement` runs, in a transaction as `write` has it."""
+    async def session(self) -> AsyncIterator[Session]:
+        """Yield what a `Statement` runs on. Raises as `write` does."""
         if self.dialect == "sqlite":
-            async with self.write() as connection:
-                yield connection
+            async with self._bounded(), self.engine.connect() as connection:
+                yield SqliteSession(connection)
             return
         async with self._bounded():
             pooled = await self.engine.raw_connection()
             try:
-                async with _transaction(pooled) as session:
-                    yield session
+                yield PostgresqlSession(pooled.driver_connection)
+            except asyncpg.PostgresError:
+                raise  # a word of the server: whoever comes next finds the connection in order
+            except BaseException:
+                pooled.invalidate()
+                raise
             finally:
                 pooled.close()
 
@@ -105,10 +110,10 @@ class Database:
     ) -> list[Result | ClarionError]:
         """Return each row's result; a row that the database refuses takes no other with it.
 
-        `begin` is `write` or `write_directly`.
+        `begin` is `write` or `session`.
 
-        The rows share one transaction. If it is refused, each half is tried alone, and so on: a
-        bad row among 500 costs about nine transactions more.
+        The rows share one transaction or statement. If it is refused, each half is tried alone, and
+        so on: a bad row among 500 costs about nine more.
         """
         try:
             return list(await self.write_together(begin, write, rows))
@@ -155,25 +160,6 @@ class Database:
             raise StoreUnavailable(
                 f"the database did not answer within {seconds:g} seconds"
             ) from error
-
-
-@asynccontextmanager
-async def _transaction(pooled: PoolProxiedConnection) -> AsyncIterator[Session]:
-    connection: Any = pooled.driver_connection
-    try:
-        await connection.execute("BEGIN")
-        yield connection
-        await connection.execute("COMMIT")
-    except Exception:
-        try:
-            await connection.execute("ROLLBACK")
-        except Exception:  # noqa: BLE001  it goes, and its transaction with it
-            pooled.invalidate()
-        raise
-    except BaseException:
-        # in the middle of something, and nobody waits for how that ends
-        pooled.invalidate()
-        raise
 
 
 def parse(url: str) -> URL:

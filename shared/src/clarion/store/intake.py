@@ -40,7 +40,12 @@ class IntakeWriter:
     ) -> list[list[Accepted] | MessageIdConflict]:
         """Return for each event its notifications, new or known, or the conflict."""
         first = firsts(intakes, _key)
-        new = await self._insert_new(session, [intakes[first[key]] for key in sorted(first)])
+        each = [intakes[first[key]] for key in sorted(first)]
+        if _is_one_statement(each):
+            new = await self._insert_new(session, each)
+        else:
+            async with session.transaction():
+                new = await self._insert_new(session, each)
         won = {first[key] for key in new}
         known = await self._read(
             session,
@@ -83,6 +88,11 @@ class IntakeWriter:
             for row in await self._existing.run(session, rows, "message_id", "producer"):
                 known.setdefault((row.message_id, row.producer), []).append(row)
         return known
+
+
+def _is_one_statement(intakes: list[Intake]) -> bool:
+    one_each = all(len(intake.notifications) == 1 for intake in intakes)
+    return one_each and len({intake.status for intake in intakes}) == 1
 
 
 def _key(intake: Intake) -> _Key:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Insert, Select, Update, and_, case, func, or_, select, update
+from sqlalchemy.sql.expression import FromClause
 from sqlalchemy.types import TypeEngine
 
 from clarion.notification import TRANSITIONS, OnDoubt, Reason, Status, sources
@@ -21,6 +22,8 @@ from clarion.suppression import AT_ONCE, KINDS
 
 _n = notifications.c
 
+_Key = tuple[str, int]
+
 _BY_RECEIPT = (Status.SENT, Status.DELIVERED, Status.BOUNCED, Status.UNDELIVERED)
 
 
@@ -34,8 +37,7 @@ class OutcomeWriter:
     """Records outcomes: the row and the attempt, or neither when another worker has the claim."""
 
     def __init__(self, dialect: str) -> None:
-        self._record = Statement(dialect, _record(dialect))
-        self._finish = Statement(dialect, _finish(dialect))
+        self._steps = [Statement(dialect, step) for step in _steps(dialect)]
         self._written = Statement(dialect, _written(dialect))
         self._suppressor = Suppressor(dialect)
 
@@ -43,12 +45,14 @@ class OutcomeWriter:
         """Return for each outcome whether it stands."""
         first = firsts(outcomes, _key)
         rows = {index: _columns(outcomes[index]) for index in first.values()}
-        applied = await self._record.run(session, rows.values(), "id", "attempt")
-        won = {first[row.id, row.attempt] for row in applied}
-        if won:
-            await self._finish.run(session, [rows[index] for index in won], "id", "attempt")
-        refused = [_suppression(outcomes[index]) for index in won]
-        await self._suppressor.add(session, [*filter(None, refused)])
+        refusals = {index: row for index in rows if (row := _suppression(outcomes[index]))}
+        if refusals or len(self._steps) > 1:
+            async with session.transaction():
+                won = await self._write(session, rows, first)
+                refused = [refusals[index] for index in won if index in refusals]
+                await self._suppressor.add(session, refused)
+        else:
+            won = await self._write(session, rows, first)
         # a commit whose answer was lost is written again by its worker: that is no other's claim
         written = await self._read(
             session,
@@ -59,9 +63,17 @@ class OutcomeWriter:
             for index, outcome in enumerate(outcomes)
         ]
 
-    async def _read(
-        self, session: Session, keys: set[tuple[str, int]]
-    ) -> dict[tuple[str, int], tuple[str, str | None]]:
+    async def _write(
+        self, session: Session, rows: dict[int, dict[str, Any]], first: dict[_Key, int]
+    ) -> set[int]:
+        for step in self._steps:
+            if not rows:
+                break
+            done = await step.run(session, rows.values(), "id", "attempt")
+            rows = {index: rows[index] for index in (first[row.id, row.attempt] for row in done)}
+        return set(rows)
+
+    async def _read(self, session: Session, keys: set[_Key]) -> dict[_Key, tuple[str, str | None]]:
         if not keys:
             return {}
         rows = [{"id": notification_id, "attempt": attempt} for notification_id, attempt in keys]
@@ -89,6 +101,10 @@ class SurrenderWriter:
 
     async def write(self, session: Session, surrenders: list[Surrender]) -> list[bool]:
         """Return for each whether it was given up; of two for one row, the first."""
+        async with session.transaction():
+            return await self._write(session, surrenders)
+
+    async def _write(self, session: Session, surrenders: list[Surrender]) -> list[bool]:
         first = firsts(surrenders, lambda item: item.notification_id)
         rows = [
             {
@@ -110,7 +126,7 @@ class SurrenderWriter:
         return [index in won for index in range(len(surrenders))]
 
 
-def _key(outcome: Outcome) -> tuple[str, int]:
+def _key(outcome: Outcome) -> _Key:
     return outcome.notification_id, outcome.attempt
 
 
@@ -162,14 +178,21 @@ _TOLD: dict[str, TypeEngine[Any]] = {
     "retry_in": DOUBLE,
     "gives_up": INTEGER,
 }
+_OWN = (_n.id, _n.attempt, _n.claimed_at, _n.updated_at, _n.worker)
 _AS_TOLD = (
     *("status", "reason", "provider", "provider_message_id", "provider_code", "provider_text"),
     *("duration_ms", "retry_in"),
 )
 
 
-def _record(dialect: str) -> Update:
-    outcome = incoming(dialect, _TOLD)
+def _steps(dialect: str) -> list[Insert | Update]:
+    if dialect == "postgresql":
+        return [_record_and_finish()]
+    recorded = _record(incoming(dialect, _TOLD)).returning(_n.id, _n.attempt)
+    return [recorded, _finish()]
+
+
+def _record(outcome: FromClause) -> Update:
     # a receipt was faster than its worker: the lease is still there, and the receipt's word stands
     early = and_(guarded_status().in_(_BY_RECEIPT), _n.lease_until.is_not(None))
     return (
@@ -195,23 +218,32 @@ def _record(dialect: str) -> Update:
             _n.attempt == outcome.c.attempt,
             or_(guarded_status() == Status.SENDING, early),
         )
-        .returning(_n.id, _n.attempt)
     )
 
 
-def _finish(dialect: str) -> Insert:
-    """Return the statement that keeps the attempts whose outcomes were just written."""
-    outcome = incoming(dialect, _TOLD)
-    rows = select(
-        _n.id,
-        _n.attempt,
-        _n.claimed_at,
-        _n.updated_at,
-        _n.worker,
-        *(outcome.c[name] for name in _AS_TOLD),
-    ).join_from(outcome, notifications, _n.id == outcome.c.id)
-    own = ("notification_id", "attempt", "started_at", "finished_at", "worker")
-    return attempts.insert().from_select([*own, *_AS_TOLD], rows)
+def _finish() -> Insert:
+    """Return SQLite's second statement: it keeps the attempts whose outcomes were just written."""
+    outcome = incoming("sqlite", _TOLD)
+    told = (outcome.c[name] for name in _AS_TOLD)
+    rows = select(*_OWN, *told).join_from(outcome, notifications, _n.id == outcome.c.id)
+    return _keep(rows)
+
+
+def _record_and_finish() -> Insert:
+    """Return PostgreSQL's one statement: no transaction around it, no way back in between."""
+    outcome = incoming("postgresql", _TOLD)
+    told = (outcome.c[name].label(f"told_{name}") for name in _AS_TOLD)
+    recorded = _record(outcome).returning(*_OWN, *told).cte("recorded")
+    return _keep(select(recorded))
+
+
+def _keep(rows: Select[Any]) -> Insert:
+    columns = ("notification_id", "attempt", "started_at", "finished_at", "worker", *_AS_TOLD)
+    return (
+        attempts.insert()
+        .from_select(columns, rows)
+        .returning(attempts.c.notification_id.label("id"), attempts.c.attempt)
+    )
 
 
 def _written(dialect: str) -> Select[Any]:

@@ -45,6 +45,10 @@ class ReceiptWriter:
 
     async def write(self, session: Session, told: list[Receipt]) -> list[ReceiptResult]:
         """Return what became of each; of two with one key in a batch, the first counts."""
+        async with session.transaction():
+            return await self._write(session, told)
+
+    async def _write(self, session: Session, told: list[Receipt]) -> list[ReceiptResult]:
         first = firsts(told, lambda receipt: receipt.key)
         new = await self._noted(session, [told[index] for index in first.values()])
         moved: set[str] = set()

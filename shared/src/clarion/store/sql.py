@@ -39,7 +39,7 @@ from clarion.store.base import (
     Retention,
 )
 from clarion.store.batcher import Batcher
-from clarion.store.claims import ClaimRequest, ClaimWriter
+from clarion.store.claims import ClaimRequest, ClaimWriter, StartWriter
 from clarion.store.database import Database
 from clarion.store.dialogue import Silent
 from clarion.store.intake import BEGINNINGS, IntakeWriter
@@ -72,6 +72,7 @@ class SqlStore(SqlCallbacks):
         dialect = database.dialect
         self._accept = self._batcher("accept", IntakeWriter(dialect, grace=grace).write)
         self._queued = self._batcher("mark_queued", QueuedWriter(dialect).write, gap=_GAP)
+        self._start = self._batcher("start", StartWriter(dialect).write, gap=_GAP)
         self._claim = self._batcher("claim", ClaimWriter(dialect).write, gap=_GAP)
         self._record = self._batcher("record", OutcomeWriter(dialect).write, gap=_GAP)
         self._give_up = self._batcher("give_up", SurrenderWriter(dialect).write)
@@ -117,9 +118,10 @@ class SqlStore(SqlCallbacks):
         transactional: bool = False,
     ) -> Claim:
         """See `Store`."""
-        return await self._claim.submit(
-            ClaimRequest(notification_id, worker, lease, grace, replay_no, transactional)
-        )
+        request = ClaimRequest(notification_id, worker, lease, grace, replay_no, transactional)
+        # nearly all of them are plain; what is not waits for a batch of its own, so that whatever
+        # becomes of that takes no claim back
+        return await self._start.submit(request) or await self._claim.submit(request)
 
     async def record(self, outcome: Outcome) -> bool:
         """See `Store`."""
@@ -147,7 +149,7 @@ class SqlStore(SqlCallbacks):
             part = list(receipts[start : start + RECEIPTS])
             async with self._arrays:
                 written = await self._database.write_rows(
-                    self._database.write_directly, self._receipts.write, part
+                    self._database.session, self._receipts.write, part
                 )
             results += [_refused(one) if isinstance(one, ClarionError) else one for one in written]
         return results
@@ -285,6 +287,7 @@ class SqlStore(SqlCallbacks):
         for batcher in (
             self._accept,
             self._queued,
+            self._start,
             self._claim,
             self._record,
             self._give_up,
@@ -306,7 +309,7 @@ class SqlStore(SqlCallbacks):
         gap: float = 0.0,
     ) -> Batcher[Row, Result]:
         database = self._database
-        write_rows = partial(database.write_rows, database.write_directly, write)
+        write_rows = partial(database.write_rows, database.session, write)
         return Batcher(operation, write_rows, gap=gap)
 
 
