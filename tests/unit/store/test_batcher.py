@@ -193,3 +193,29 @@ async def test_closing_writes_what_gathers() -> None:
     await closing
 
     assert await last == 80
+
+
+async def test_lingering_rows_wait_for_company() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write, linger=0.05)
+    first = await submitted(batcher, 1)
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    second = await submitted(batcher, 2)
+    await writer.finish()
+
+    assert await asyncio.gather(*first, *second) == [10, 20]
+    assert writer.batches == [[1, 2]]
+
+
+async def test_closing_ends_the_lingering() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write, linger=3600)
+    (last,) = await submitted(batcher, 1)
+
+    closing = asyncio.create_task(batcher.close())
+    await writer.finish()
+    await closing
+
+    assert await last == 10

@@ -49,7 +49,7 @@ class Publisher:
         broker: Broker,
         *,
         capacity: int = 10_000,
-        window: int = 512,
+        window: int = 1024,
         poll: float = 1.0,
         rate: float = 2000.0,
         lease: float = 30.0,

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from clarion import metrics
@@ -26,7 +27,8 @@ class Batcher(Generic[Row, Result]):
 
     A lone row is written at once, and under load batches grow by themselves. `gap` is how many
     seconds after a batch of MANY rows the next begins at the earliest: a transaction costs the same
-    whatever it holds, so fewer and larger ones leave more of the processor to the rest.
+    whatever it holds, so fewer and larger ones leave more of the processor to the rest. `linger` is
+    how many seconds even a lone row waits for company, where nobody waits for it.
     """
 
     def __init__(
@@ -36,14 +38,16 @@ class Batcher(Generic[Row, Result]):
         *,
         max_rows: int = 500,
         gap: float = 0.0,
+        linger: float = 0.0,
     ) -> None:
         self._write = write
         self._gap = gap
+        self._linger = linger
         self._next_at = 0.0
         self._max_rows = max_rows
         self._waiting: deque[tuple[Row, asyncio.Future[Result]]] = deque()
         self._writer: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = asyncio.Event()
         self._rows = metrics.BATCH_ROWS.labels(operation)
 
     async def submit(self, row: Row) -> Result:
@@ -52,7 +56,7 @@ class Batcher(Generic[Row, Result]):
         A caller that is cancelled gives its row up if the row is still waiting, and disturbs
         nobody.
         """
-        if self._closed:
+        if self._closed.is_set():
             raise StoreUnavailable("the store is closed")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((row, future))
@@ -62,15 +66,14 @@ class Batcher(Generic[Row, Result]):
 
     async def close(self) -> None:
         """Refuse new rows; return once those that wait are written."""
-        self._closed = True
+        self._closed.set()
         if self._writer is not None:
             await self._writer
 
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                if (pause := self._next_at - time.monotonic()) > 0:
-                    await asyncio.sleep(pause)
+                await self._gather()
                 began = time.monotonic()
                 batch = self._take()
                 await self._settle(batch)
@@ -81,6 +84,12 @@ class Batcher(Generic[Row, Result]):
             for _, future in self._waiting:  # only when this task is cancelled
                 future.cancel()
             self._waiting.clear()
+
+    async def _gather(self) -> None:
+        pause = max(self._next_at - time.monotonic(), self._linger)
+        if pause > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), pause)
 
     def _take(self) -> list[tuple[Row, asyncio.Future[Result]]]:
         batch: list[tuple[Row, asyncio.Future[Result]]] = []

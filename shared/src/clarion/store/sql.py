@@ -61,6 +61,10 @@ RECEIPTS = 1000
 
 _GAP = 0.04  # seconds between batches of who is busy: at 2,000 messages a second, 80 rows each
 
+_LINGER = 0.1
+"""Seconds for which marks gather: by then a worker has most of those notifications, and there is
+nothing left to mark. It is far less than the poll leaves a notification to its gateway."""
+
 _ARRAYS = 2  # arrays of receipts under way at a time: the other writes need connections too
 
 
@@ -71,7 +75,7 @@ class SqlStore(SqlCallbacks):
         super().__init__(database)
         dialect = database.dialect
         self._accept = self._batcher("accept", IntakeWriter(dialect, grace=grace).write)
-        self._queued = self._batcher("mark_queued", QueuedWriter(dialect).write, gap=_GAP)
+        self._queued = self._batcher("mark_queued", QueuedWriter(dialect).write, linger=_LINGER)
         self._start = self._batcher("start", StartWriter(dialect).write, gap=_GAP)
         self._claim = self._batcher("claim", ClaimWriter(dialect).write, gap=_GAP)
         self._record = self._batcher("record", OutcomeWriter(dialect).write, gap=_GAP)
@@ -307,10 +311,11 @@ class SqlStore(SqlCallbacks):
         write: Callable[[Session, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
         *,
         gap: float = 0.0,
+        linger: float = 0.0,
     ) -> Batcher[Row, Result]:
         database = self._database
         write_rows = partial(database.write_rows, database.session, write)
-        return Batcher(operation, write_rows, gap=gap)
+        return Batcher(operation, write_rows, gap=gap, linger=linger)
 
 
 async def _unless_refused(written: Awaitable[ReceiptResult]) -> ReceiptResult:
