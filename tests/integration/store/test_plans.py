@@ -105,7 +105,7 @@ def scans(plan: list[Node]) -> bool:
 
 
 async def test_the_poll_reads_only_what_is_unpublished(database: Database) -> None:
-    statement = take_due_statement(Priority.NORMAL, [], limit=100, lease=30.0)
+    statement = take_due_statement(Priority.NORMAL, (), limit=100, lease=30.0)
 
     plan = await plan_of(database, statement, NO_SORT)
 

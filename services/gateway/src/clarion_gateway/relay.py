@@ -17,7 +17,8 @@ from clarion_gateway.callback_urls import CallbackUrls
 BATCH = 256
 POLL_SECONDS = 0.25
 WINDOW = 32
-"""Confirms that may be outstanding: a few of the connection's, so that notifications go on."""
+"""Confirms that may be outstanding: a few of the connection's, so that notifications go on. Of a
+small batch an eighth: it may take its time, and notifications come in between."""
 BACKOFF_SECONDS = (0.5, 10.0)
 """The first and the longest pause while the broker or the store is away."""
 
@@ -48,7 +49,6 @@ class Relay:
         self._called = called
         self._batch = batch
         self._poll = poll
-        self._window = asyncio.Semaphore(WINDOW)
         self._pause = 0.0
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -79,8 +79,9 @@ class Relay:
 
     async def _publish(self, telling: Telling) -> None:
         # all have an answer before any failure counts: nothing may be under way when rows are freed
+        window = asyncio.Semaphore(min(max(len(telling.events) // 8, 1), WINDOW))
         results = await asyncio.gather(
-            *(self._publish_one(event, telling) for event in telling.events),
+            *(self._publish_one(event, telling, window) for event in telling.events),
             return_exceptions=True,
         )
         for result in results:
@@ -91,8 +92,10 @@ class Relay:
                 "a queue bound to notifications.events has no room: its events are told later"
             )
 
-    async def _publish_one(self, event: StatusEvent, telling: Telling) -> None:
-        async with self._window:
+    async def _publish_one(
+        self, event: StatusEvent, telling: Telling, window: asyncio.Semaphore
+    ) -> None:
+        async with window:
             try:
                 await self._broker.tell(event.channel, event.status, event.to_bytes())
             except QueueFull:

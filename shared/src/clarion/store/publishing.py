@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 from sqlalchemy import (
     CTE,
@@ -75,7 +76,7 @@ async def take_due(
     await connection.execute(promote_statement(limit))
     taken: list[Notification] = []
     for priority in Priority:
-        left_out = [each for each in Channel if Lane(each, priority) in without]
+        left_out = tuple(each for each in Channel if Lane(each, priority) in without)
         room = limit - len(taken)
         if room and len(left_out) < len(Channel):
             statement = take_due_statement(priority, left_out, room, lease)
@@ -118,14 +119,16 @@ def _mark(dialect: str) -> Update:
     )
 
 
+@cache  # asked for at every look, and building one takes longer than running it
 def promote_statement(limit: int) -> Update:
     """Return the statement that makes up to `limit` scheduled rows, whose time has come, due."""
     due = _due(Status.SCHEDULED, limit)
     return update(notifications).values(status=Status.ACCEPTED).where(_n.id == due.c.id)
 
 
+@lru_cache(maxsize=64)
 def take_due_statement(
-    priority: Priority, left_out: Collection[Channel], limit: int, lease: float
+    priority: Priority, left_out: tuple[Channel, ...], limit: int, lease: float
 ) -> Update:
     """Return the statement of `take_due` for one priority, of all channels but those left out."""
     lanes = [_n.channel.not_in(left_out)] if left_out else []

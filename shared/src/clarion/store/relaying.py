@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -106,6 +107,7 @@ def _rows(rows: Any) -> dict[str, Any]:
     return in_order([{"row": row} for row in rows], "row")
 
 
+@cache  # asked for at every look, and building one takes longer than running it
 def take_statement(limit: int) -> Select[Any]:
     """Return the query for the oldest events, each with what its notification says."""
     due = (
@@ -122,6 +124,7 @@ def take_statement(limit: int) -> Select[Any]:
     ).outerjoin_from(due, notifications, _n.id == due.c.notification_id)
 
 
+@cache
 def _delete(dialect: str) -> Delete:
     told = incoming(dialect, {"row": BigInteger()})
     return delete(status_events).where(_e.id.in_(select(told.c.row)))
