@@ -41,9 +41,12 @@ async def measured(
     count: int,
     *workers: Process,
     warm: float = WARM,
-    sent_before: int = 0,
+    beyond: str = "",
 ) -> Row:
-    """Return what it took from when a first share of the calls was made until all is recorded."""
+    """Return what it took from when a first share of the calls was made until all is recorded.
+
+    All are those whose ids are beyond that one.
+    """
     arena = contestant.arena
     first = await called(arena, int(count * warm), workers)
     meter = Meter(arena.servers, *workers)
@@ -51,7 +54,7 @@ async def measured(
     if (table := contestant.table) is not None:
 
         async def all_sent() -> bool:
-            return await arena.observer.sent(table) == sent_before + count
+            return await arena.observer.sent(table, beyond) == count
 
         # seldom: to count a full table is work too
         await within(PATIENCE, all_sent, every=0.02)

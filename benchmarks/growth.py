@@ -16,7 +16,11 @@ from benchmarks.report import Row
 from benchmarks.servers import QUEUE
 from clarion.store import open_store
 from clarion.store.base import Retention
+from clarion.store.claims import start_statement
+from clarion.store.incoming import in_order
+from clarion.store.outcomes import record_and_finish
 from clarion.store.retention import PAGE
+from clarion.store.statement import Statement
 
 CHUNK = 200_000
 SPAN = 30 * 86_400
@@ -54,11 +58,11 @@ async def drain(arena: Arena, rows: int, count: int) -> Row:
     """Drain at 0 ms."""
     await _fill(arena, rows)
     contestant = clarion(arena)
-    before = await arena.observer.sent()
+    beyond = (await arena.observer.rows("SELECT coalesce(max(id), '') FROM notifications"))[0]
     await contestant.fill(count)
     with contestant.worker(arena.url(), threads=THREADS[0]) as worker:
         name = f"growth, drain, {rows:,} rows"
-        return await measured(contestant, name, count, worker, sent_before=before)
+        return await measured(contestant, name, count, worker, beyond=beyond)
 
 
 async def prune(arena: Arena, rows: int, pages: int) -> Row:
@@ -83,19 +87,27 @@ async def prune(arena: Arena, rows: int, pages: int) -> Row:
 async def plans(arena: Arena) -> list[str]:
     """Return the plans of the statements that a notification costs, by what they were asked for."""
     identifier = (await arena.observer.rows("SELECT max(id) FROM notifications"))[0]
-    asked = f'[{{"id": "{identifier}", "worker": "w", "lease": 60}}]'
-    wanted = f"json_to_recordset('{asked}') AS wanted(id text, worker text, lease float8)"
-    statements = {
-        "claim": "UPDATE notifications n SET worker = wanted.worker "  # noqa: S608
-        f"FROM {wanted} WHERE n.id = wanted.id AND n.status IN ('queued', 'retrying', 'sending')",
-        "page to prune": "SELECT id FROM notifications WHERE id > '' "  # noqa: S608
-        f"AND id < '{identifier}' ORDER BY id LIMIT {PAGE}",
-        "due": "SELECT id FROM notifications WHERE status = 'accepted' AND priority = 'normal' "
-        "AND publish_at <= now() ORDER BY publish_at, id LIMIT 100",
-    }
+    claim = {"id": identifier, "worker": "w", "lease": 60.0, "replay_no": 0, "transactional": 0}
+    outcome = {"id": identifier, "attempt": 1, "status": "sent", "spent": 0, "provider": "sendgrid"}
     lines = []
-    for name, statement in statements.items():
-        lines += [f"-- {name}", *await arena.observer.rows(f"EXPLAIN {statement}")]
+    for name, statement, row in (
+        ("claim", start_statement("postgresql"), claim),
+        ("record", record_and_finish(), outcome),
+    ):
+        compiled = Statement("postgresql", statement)
+        arguments = compiled.arguments(in_order([row], "id"))
+        plan = await arena.observer.rows(f"EXPLAIN {compiled.text}", *arguments)
+        lines += [f"-- {name}", *plan]
+    page = (
+        f"SELECT id FROM notifications WHERE id > '' AND id < '{identifier}' "  # noqa: S608
+        f"ORDER BY id LIMIT {PAGE}"
+    )
+    due = (
+        "SELECT id FROM notifications WHERE status = 'accepted' AND priority = 'normal' "
+        "AND publish_at <= now() ORDER BY publish_at, id LIMIT 100"
+    )
+    for name, query in (("page to prune", page), ("due", due)):
+        lines += [f"-- {name}", *await arena.observer.rows(f"EXPLAIN {query}")]
     return lines
 
 

@@ -114,18 +114,19 @@ class Observer:
 
         await within(120, enough, every=0.01)
 
-    async def sent(self, table: str = "notifications") -> int:
-        """Return how many notifications are recorded as sent."""
-        sql = f"SELECT count(*) FROM {table} WHERE status = 'sent'"  # noqa: S608  names of ours
+    async def sent(self, table: str = "notifications", beyond: str = "") -> int:
+        """Return how many notifications are recorded as sent, of those with ids beyond that."""
+        newer = f"AND id > '{beyond}'" if beyond else ""
+        sql = f"SELECT count(*) FROM {table} WHERE status = 'sent' {newer}"  # noqa: S608  ours
         return int(await self._database.fetchval(sql))
 
     async def execute(self, sql: str) -> None:
         """Run a statement."""
         await self._database.execute(sql, timeout=3600)
 
-    async def rows(self, sql: str) -> list[str]:
+    async def rows(self, sql: str, *arguments: object) -> list[str]:
         """Return the first column of what a query finds, as text."""
-        return [str(row[0]) for row in await self._database.fetch(sql)]
+        return [str(row[0]) for row in await self._database.fetch(sql, *arguments)]
 
     async def empty(self, *, rows: bool = True) -> None:
         """Leave no message and, unless told otherwise, no row of an earlier contest."""

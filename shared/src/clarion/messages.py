@@ -19,6 +19,11 @@ class Decoded:
     digest: str | None = None
 
 
+_ESCAPE = b"\\u"
+"""Without one of these no text in a JSON document is unfit (RFC 8259, 7). Numbers and depths may
+be, and only the payload has any."""
+
+
 class _Identity(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
@@ -43,7 +48,7 @@ def decode(body: bytes, channel: Channel) -> Decoded:
     """
     try:
         # nearly every message is one of ours: parsed once, and asked afterwards what else it is
-        return _stored(_Named.model_validate_json(body), channel)
+        return _stored(_Named.model_validate_json(body), body, channel)
     except ValidationError as error:
         if _is_stored(body):
             raise InvalidEvent(problems_of(error)) from error
@@ -57,11 +62,13 @@ def _is_stored(body: bytes) -> bool:
         raise InvalidEvent(problems_of(error)) from error
 
 
-def _stored(notification: Notification, channel: Channel) -> Decoded:
+def _stored(notification: Notification, body: bytes, channel: Channel) -> Decoded:
     # what no database can hold would come back for ever: nothing of it could be recorded
-    problems = [
-        problem for name, value in notification for problem in content_problems(name, value)
-    ]
+    problems = content_problems("payload", notification.payload)
+    if _ESCAPE in body:
+        problems = [
+            problem for name, value in notification for problem in content_problems(name, value)
+        ]
     if notification.channel is not channel:
         problems.append(FieldProblem("channel", f"this queue carries {channel} only"))
     if problems:

@@ -187,7 +187,7 @@ _AS_TOLD = (
 
 def _steps(dialect: str) -> list[Insert | Update]:
     if dialect == "postgresql":
-        return [_record_and_finish()]
+        return [record_and_finish()]
     recorded = _record(incoming(dialect, _TOLD)).returning(_n.id, _n.attempt)
     return [recorded, _finish()]
 
@@ -229,7 +229,7 @@ def _finish() -> Insert:
     return _keep(rows)
 
 
-def _record_and_finish() -> Insert:
+def record_and_finish() -> Insert:
     """Return PostgreSQL's one statement: no transaction around it, no way back in between."""
     outcome = incoming("postgresql", _TOLD)
     told = (outcome.c[name].label(f"told_{name}") for name in _AS_TOLD)

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
 
-import aio_pika
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import DeliveryError, PublishError
+from aiormq.channel import Channel as PlainChannel
 from loguru import logger
+from pamqp import commands
 
 from clarion.brokers.rabbitmq.connection import NodeConnection
 from clarion.brokers.rabbitmq.failures import TIMEOUT, within
@@ -19,6 +22,19 @@ from clarion.errors import BrokerUnavailable, QueueFull, Unroutable
 OUTSTANDING = 256
 """Publishes that wait for their confirms at a time: RabbitMQ answers for what it wrote to disk
 together, so that few wait long; more are more to do again after a crash."""
+
+
+_PERSISTENT = 2
+"""AMQP 0-9-1, 4.5.2 (the delivery mode of basic properties)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    exchange: str
+    key: str
+    body: bytes
+    properties: commands.Basic.Properties
+    mandatory: bool
 
 
 class Publisher:
@@ -56,18 +72,12 @@ class Publisher:
 
         Raises `QueueFull`, `BrokerUnavailable`, `Unroutable`.
         """
-        message = aio_pika.Message(
-            body,
-            headers=dict(headers),  # type: ignore[arg-type]  # what AMQP carries came from it
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            # by it the client library tells which of several publishes came back
-            message_id=os.urandom(12).hex(),
-        )
+        message = _Message(exchange, key, body, _properties(headers), mandatory)
         try:
             async with within(TIMEOUT, f"publish {key}") as timeout, self._window:
                 self._refuse_if_blocked(key)
                 with self._until_blocked(timeout):
-                    await self._deliver(message, exchange, key, mandatory)
+                    await self._deliver(message)
         except BrokerUnavailable:
             self._refuse_if_blocked(key)
             raise
@@ -77,20 +87,16 @@ class Publisher:
         for task in self._leaving:
             task.cancel()
 
-    async def _deliver(
-        self, message: aio_pika.Message, exchange: str, key: str, mandatory: bool
-    ) -> None:
+    async def _deliver(self, message: _Message) -> None:
         try:
-            await _deliver_on(self._channel, message, exchange, key, mandatory)
+            await _deliver_on(self._channel, message)
         except QueueFull:
             if self._asking.locked():
                 raise
             async with self._asking:
-                await self._ask_again(message, exchange, key, mandatory)
+                await self._ask_again(message)
 
-    async def _ask_again(
-        self, message: aio_pika.Message, exchange: str, key: str, mandatory: bool
-    ) -> None:
+    async def _ask_again(self, message: _Message) -> None:
         """Publish on a new channel, and stay with it where that works.
 
         A channel that first met a queue while the node of its leader was down refuses all for it,
@@ -99,8 +105,8 @@ class Publisher:
         channel = await _open_channel(self._connection)
         leaving, after = channel, 0.0
         try:
-            await _deliver_on(channel, message, exchange, key, mandatory)
-            logger.warning("{} is taken on a new channel only: going on with that", key)
+            await _deliver_on(channel, message)
+            logger.warning("{} is taken on a new channel only: going on with that", message.key)
             # what still waits for its confirm on the old one has an answer by then
             leaving, after = self._channel, TIMEOUT
             self._channel = channel
@@ -143,17 +149,33 @@ async def _close_channel(channel: AbstractChannel, after: float) -> None:
             await channel.close()
 
 
-async def _deliver_on(
-    channel: AbstractChannel, message: aio_pika.Message, exchange: str, key: str, mandatory: bool
-) -> None:
-    target = await channel.get_exchange(exchange, ensure=False)
+async def _deliver_on(channel: AbstractChannel, message: _Message) -> None:
+    # not by way of aio-pika's exchange, which has each message written before it takes the next:
+    # those that are published together share a packet
+    plain = cast(PlainChannel, await channel.get_underlay_channel())
     try:
-        await target.publish(message, key, mandatory=mandatory)
+        await plain.basic_publish(
+            message.body,
+            exchange=message.exchange,
+            routing_key=message.key,
+            properties=message.properties,
+            mandatory=message.mandatory,
+            wait=False,
+        )
     except PublishError as error:
         raise Unroutable(
-            f"{exchange} has no queue for {key}: import rabbitmq/definitions.json"
+            f"{message.exchange} has no queue for {message.key}: import rabbitmq/definitions.json"
         ) from error
     except DeliveryError as error:
         raise QueueFull(
-            f"publish {key}: refused, as a queue is full or has no leader at present"
+            f"publish {message.key}: refused, as a queue is full or has no leader at present"
         ) from error
+
+
+def _properties(headers: Mapping[str, object]) -> commands.Basic.Properties:
+    return commands.Basic.Properties(
+        headers=dict(headers),  # type: ignore[arg-type]  # what AMQP carries came from it
+        delivery_mode=_PERSISTENT,
+        # by it the client library tells which of several publishes came back
+        message_id=os.urandom(12).hex(),
+    )
