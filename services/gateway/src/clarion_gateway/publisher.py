@@ -39,8 +39,8 @@ class Publisher:
     New ones are handed over in memory. Those that did not fit, those that a crash or an outage
     left behind, and those whose time has come, are taken from the store every `poll` seconds: at
     most `rate` a second, so that a backlog does not crowd out what comes in. `window` is how many
-    confirms may be outstanding; `lease` is how many seconds other publishers leave alone what this
-    one took.
+    may be under way, each until it is marked; `lease` is how many seconds other publishers leave
+    alone what this one took.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ def remember_claim() -> dict[str, Any]:
 
 
 class StartWriter:
-    """Claims rows of which nobody has tried anything, or knows how that ended: nearly all."""
+    """Claims rows that simply wait for their attempt: nearly all. One statement does it."""
 
     def __init__(self, dialect: str) -> None:
         self._start = Statement(dialect, start_statement(dialect))

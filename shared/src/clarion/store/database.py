@@ -92,10 +92,15 @@ class Database:
             return
         async with self._bounded():
             pooled = await self.engine.raw_connection()
+            driver: Any = pooled.driver_connection
             try:
-                yield PostgresqlSession(pooled.driver_connection)
+                yield PostgresqlSession(driver)
             except asyncpg.PostgresError:
-                raise  # a word of the server: whoever comes next finds the connection in order
+                # a word of the server: whoever comes next finds the connection in order, unless
+                # that was its answer to a ROLLBACK
+                if driver.is_in_transaction():
+                    pooled.invalidate()
+                raise
             except BaseException:
                 pooled.invalidate()
                 raise
@@ -110,10 +115,9 @@ class Database:
     ) -> list[Result | ClarionError]:
         """Return each row's result; a row that the database refuses takes no other with it.
 
-        `begin` is `write` or `session`.
-
-        The rows share one transaction or statement. If it is refused, each half is tried alone, and
-        so on: a bad row among 500 costs about nine more.
+        `begin` yields what `write` gets: a `session`, or the connection of a `write`. The rows
+        share one transaction or statement. If it is refused, each half is tried alone, and so on: a
+        bad row among 500 costs about nine more.
         """
         try:
             return list(await self.write_together(begin, write, rows))
