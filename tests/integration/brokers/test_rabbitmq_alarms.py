@@ -106,8 +106,9 @@ async def test_what_a_connection_was_told_ends_with_it(
         with pytest.raises(BrokerUnavailable, match="low on disk"):
             await broker.publish(LANE, b"early", {})
         await asyncio.to_thread(rabbitmq.ctl, "close_all_connections", "test")
-        # the alarm goes on, and of the new connection nobody has said so
         await _until(lambda: broker.blocked is None)
-    await _until(lambda: broker.connected)
+        await _until(lambda: broker.connected)
+        # the alarm goes on, and of the new connection nobody has said so
+        assert broker.blocked is None
 
     await broker.publish(LANE, b"after", {})

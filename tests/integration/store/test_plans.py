@@ -270,12 +270,12 @@ async def test_a_batch_of_claims_reads_its_own_rows_however_many_wait(
 
     claimed, read = await reads_of(database, statement("postgresql"), "notifications_lane")
 
-    assert claimed == 200
+    assert claimed == [Status.SENDING] * 200
     assert read == 0
 
 
-async def reads_of(database: Database, statement: Update, relation: str) -> tuple[int, int]:
-    """Claim 200 rows; return how many were claimed, and how much of the relation was read."""
+async def reads_of(database: Database, statement: Update, relation: str) -> tuple[list[str], int]:
+    """Claim 200 rows; return what they became, and how much of the relation was read."""
     rows = [
         {
             "id": f"notif_{i:032x}",
@@ -291,7 +291,7 @@ async def reads_of(database: Database, statement: Update, relation: str) -> tupl
     async with database.write() as connection:
         taken = (await connection.execute(statement, in_order(rows, "id"))).all()
         read = (await connection.exec_driver_sql(counted)).scalar_one()
-    return len(taken), read
+    return [row.status for row in taken], read
 
 
 async def test_a_batch_of_replays_reads_its_own_rows_however_many_are_dead(
@@ -326,7 +326,7 @@ async def test_a_claim_probes_the_suppressed_addresses_and_reads_them_never_whol
 
     claimed, read = await reads_of(database, statement("postgresql"), "suppressions")
 
-    assert claimed == 200
+    assert claimed == [Status.SENDING] * 200
     assert read == 0
 
 
