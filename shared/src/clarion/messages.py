@@ -10,6 +10,10 @@ from clarion.errors import FieldProblem, InvalidEvent
 from clarion.event import Event, Identifier, content_problems, parse_event, problems_of
 from clarion.notification import Channel, Notification
 
+_ESCAPE = b"\\u"
+"""Without one of these no text in a JSON document is unfit (RFC 8259, 7). Numbers and depths may
+be, and only the payload has any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
@@ -17,11 +21,6 @@ class Decoded:
 
     notification: Notification
     digest: str | None = None
-
-
-_ESCAPE = b"\\u"
-"""Without one of these no text in a JSON document is unfit (RFC 8259, 7). Numbers and depths may
-be, and only the payload has any."""
 
 
 class _Identity(BaseModel):
@@ -64,11 +63,8 @@ def _is_stored(body: bytes) -> bool:
 
 def _stored(notification: Notification, body: bytes, channel: Channel) -> Decoded:
     # what no database can hold would come back for ever: nothing of it could be recorded
-    problems = content_problems("payload", notification.payload)
-    if _ESCAPE in body:
-        problems = [
-            problem for name, value in notification for problem in content_problems(name, value)
-        ]
+    fields = notification if _ESCAPE in body else [("payload", notification.payload)]
+    problems = [problem for name, value in fields for problem in content_problems(name, value)]
     if notification.channel is not channel:
         problems.append(FieldProblem("channel", f"this queue carries {channel} only"))
     if problems:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -34,6 +35,7 @@ from clarion.store.incoming import DOUBLE, INTEGER, TEXT, in_order, incoming, in
 from clarion.store.outbox import StatusEvent
 from clarion.store.publishing import NO_SORT
 from clarion.store.schema import callbacks
+from clarion.store.statement import Session, Statement
 
 _c = callbacks.c
 KEY = ("notification_id", "sequence")
@@ -66,25 +68,35 @@ async def take(
     return sorted(map(_callback, taken), key=lambda each: (each.notification_id, each.sequence))
 
 
-async def made(connection: AsyncConnection, done: list[Callback]) -> list[None]:
-    """Forget those that were made, and let the next ones go."""
-    dialect = connection.dialect.name
-    await connection.execute(_forget(dialect), _keys(done))
-    await connection.execute(_let_go(dialect), _keys(done))
-    return [None] * len(done)
+class CallWriter:
+    """Writes what became of calls, many in one transaction."""
 
+    def __init__(self, dialect: str) -> None:
+        self._forget = Statement(dialect, _forget(dialect))
+        self._let_go = Statement(dialect, _let_go(dialect))
+        self._put_off = Statement(dialect, _put_off(dialect))
+        self._give_up = Statement(dialect, _give_up(dialect))
 
-async def failed(connection: AsyncConnection, failures: list[Failure]) -> list[None]:
-    """Put off or give up those whose calls failed."""
-    dialect = connection.dialect.name
-    put_off = [each for each in failures if each.retry_in is not None]
-    given_up = [each for each in failures if each.retry_in is None]
-    if put_off:
-        await connection.execute(_put_off(dialect), _failures(put_off))
-    if given_up:
-        await connection.execute(_give_up(dialect), _failures(given_up))
-        await connection.execute(_let_go(dialect), _keys([each.callback for each in given_up]))
-    return [None] * len(failures)
+    async def made(self, session: Session, done: list[Callback]) -> list[None]:
+        """Forget those that were made, and let the next ones go."""
+        keys = [_key(each) for each in done]
+        async with session.transaction():
+            await self._forget.run(session, keys, *KEY)
+            await self._let_go.run(session, keys, *KEY)
+        return [None] * len(done)
+
+    async def failed(self, session: Session, failures: list[Failure]) -> list[None]:
+        """Put off or give up those whose calls failed."""
+        put_off = [each for each in failures if each.retry_in is not None]
+        given_up = [each for each in failures if each.retry_in is None]
+        async with session.transaction():
+            if put_off:
+                await self._put_off.run(session, map(_failure, put_off), *KEY)
+            if given_up:
+                await self._give_up.run(session, map(_failure, given_up), *KEY)
+                keys = [_key(each.callback) for each in given_up]
+                await self._let_go.run(session, keys, *KEY)
+        return [None] * len(failures)
 
 
 async def find(
@@ -146,6 +158,7 @@ async def count(
     return counts
 
 
+@lru_cache(maxsize=64)  # asked for at every look, as those of the publisher and the relay
 def take_statement(producer: str, limit: int, lease: float) -> Update:
     """Return the statement of `take`."""
     earlier = callbacks.alias("earlier")
@@ -217,17 +230,10 @@ def _key(callback: Callback) -> dict[str, Any]:
     return {"notification_id": callback.notification_id, "sequence": callback.sequence}
 
 
-def _keys(some: Sequence[Callback]) -> dict[str, Any]:
-    return in_order([_key(each) for each in some], *KEY)
-
-
-def _failures(some: Sequence[Failure]) -> dict[str, Any]:
-    rows = [
-        _key(each.callback)
-        | {"attempts": each.callback.attempts, "error": each.error, "retry_in": each.retry_in}
-        for each in some
-    ]
-    return in_order(rows, *KEY)
+def _failure(failure: Failure) -> dict[str, Any]:
+    attempts = failure.callback.attempts
+    rest = {"attempts": attempts, "error": failure.error, "retry_in": failure.retry_in}
+    return _key(failure.callback) | rest
 
 
 def _named(dialect: str) -> Any:

@@ -77,10 +77,15 @@ class Database:
 
         Raises `StoreUnavailable`, or `RowRefused` for what the database cannot hold.
         """
+        if self.dialect == "sqlite":
+            async with (
+                self._bounded(deadline),
+                self.engine.connect() as connection,
+                SqliteSession(connection).transaction(),
+            ):
+                yield connection
+            return
         async with self._bounded(deadline), self.engine.begin() as connection:
-            if self.dialect == "sqlite":
-                # a transaction that starts by reading cannot always become a writing one
-                await connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
     @asynccontextmanager
@@ -109,25 +114,23 @@ class Database:
 
     async def write_rows(
         self,
-        begin: Callable[[], AbstractAsyncContextManager[Connection]],
-        write: Callable[[Connection, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
+        write: Callable[[Session, list[Row]], Awaitable[Sequence[Result | ClarionError]]],
         rows: list[Row],
     ) -> list[Result | ClarionError]:
         """Return each row's result; a row that the database refuses takes no other with it.
 
-        `begin` yields what `write` gets: a `session`, or the connection of a `write`. The rows
-        share one transaction or statement. If it is refused, each half is tried alone, and so on: a
-        bad row among 500 costs about nine more.
+        The rows share one transaction or statement. If it is refused, each half is tried alone, and
+        so on: a bad row among 500 costs about nine more.
         """
         try:
-            return list(await self.write_together(begin, write, rows))
+            return list(await self.write_together(self.session, write, rows))
         except RowRefused as error:
             if len(rows) == 1:
                 return [error]
         middle = len(rows) // 2
         return [
-            *await self.write_rows(begin, write, rows[:middle]),
-            *await self.write_rows(begin, write, rows[middle:]),
+            *await self.write_rows(write, rows[:middle]),
+            *await self.write_rows(write, rows[middle:]),
         ]
 
     async def write_together(
@@ -136,9 +139,9 @@ class Database:
         write: Callable[[Connection, list[Row]], Awaitable[Results]],
         rows: list[Row],
     ) -> Results:
-        """Return what `write` makes of the rows, all in one transaction.
+        """Return what `write` makes of the rows on what `begin` yields: `session` or `write`.
 
-        One that loses against another transaction is tried again. Raises as `write` does.
+        A transaction that loses against another transaction is tried again. Raises as `write` does.
         """
         for _ in range(_TRIES - 1):
             try:

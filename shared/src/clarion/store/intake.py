@@ -40,12 +40,12 @@ class IntakeWriter:
     ) -> list[list[Accepted] | MessageIdConflict]:
         """Return for each event its notifications, new or known, or the conflict."""
         first = firsts(intakes, _key)
-        each = [intakes[first[key]] for key in sorted(first)]
-        if _is_one_statement(each):
-            new = await self._insert_new(session, each)
+        asked = [intakes[first[key]] for key in sorted(first)]
+        if _is_one_statement(asked):
+            new = await self._insert_new(session, asked)
         else:
             async with session.transaction():
-                new = await self._insert_new(session, each)
+                new = await self._insert_new(session, asked)
         won = {first[key] for key in new}
         known = await self._read(
             session,

@@ -152,9 +152,7 @@ class SqlStore(SqlCallbacks):
         for start in range(0, len(receipts), RECEIPTS):
             part = list(receipts[start : start + RECEIPTS])
             async with self._arrays:
-                written = await self._database.write_rows(
-                    self._database.session, self._receipts.write, part
-                )
+                written = await self._database.write_rows(self._receipts.write, part)
             results += [_refused(one) if isinstance(one, ClarionError) else one for one in written]
         return results
 
@@ -313,8 +311,7 @@ class SqlStore(SqlCallbacks):
         gap: float = 0.0,
         linger: float = 0.0,
     ) -> Batcher[Row, Result]:
-        database = self._database
-        write_rows = partial(database.write_rows, database.session, write)
+        write_rows = partial(self._database.write_rows, write)
         return Batcher(operation, write_rows, gap=gap, linger=linger)
 
 

@@ -19,11 +19,12 @@ class SqlCallbacks(CallbackStore, ABC):
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        calls = calling.CallWriter(database.dialect)
         self._made: Batcher[Callback, None] = Batcher(
-            "callback_made", partial(database.write_rows, database.write, calling.made)
+            "callback_made", partial(database.write_rows, calls.made)
         )
         self._failed: Batcher[Failure, None] = Batcher(
-            "callback_failed", partial(database.write_rows, database.write, calling.failed)
+            "callback_failed", partial(database.write_rows, calls.failed)
         )
 
     def telling(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from aio_pika.abc import AbstractChannel
+from aio_pika.abc import AbstractChannel, DeliveryMode
 from aio_pika.exceptions import DeliveryError, PublishError
 from aiormq.channel import Channel as PlainChannel
 from loguru import logger
@@ -22,10 +22,6 @@ from clarion.errors import BrokerUnavailable, QueueFull, Unroutable
 OUTSTANDING = 256
 """Publishes that wait for their confirms at a time: RabbitMQ answers for what it wrote to disk
 together, so that few wait long; more are more to do again after a crash."""
-
-
-_PERSISTENT = 2
-"""AMQP 0-9-1, 4.5.2 (the delivery mode of basic properties)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +171,7 @@ async def _deliver_on(channel: AbstractChannel, message: _Message) -> None:
 def _properties(headers: Mapping[str, object]) -> commands.Basic.Properties:
     return commands.Basic.Properties(
         headers=dict(headers),  # type: ignore[arg-type]  # what AMQP carries came from it
-        delivery_mode=_PERSISTENT,
+        delivery_mode=DeliveryMode.PERSISTENT,
         # by it the client library tells which of several publishes came back
         message_id=os.urandom(12).hex(),
     )
