@@ -1,10 +1,4 @@
-## The pieces that the HTML emails are put together from.
-<%def name="paragraph()">
-<p style="margin:0 0 16px;">${caller.body()}</p>
-</%def>
-<%def name="note()">
-<p class="soft" style="margin:24px 0 0; font-size:14px; line-height:22px; color:#64707f;">${caller.body()}</p>
-</%def>
+## The pieces of an HTML email that take more than one tag.
 ## A value from outside becomes a link only if it is a web address: anything else is shown as text.
 <%def name="button(label, url)">
 % if str(url).startswith(("https://", "http://")):
@@ -14,7 +8,7 @@
 </tr>
 </table>
 % else:
-<p style="margin:0 0 16px;">${label}: ${url}</p>
+<p>${label}: ${url}</p>
 % endif
 </%def>
 <%def name="panel()">

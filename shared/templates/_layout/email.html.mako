@@ -20,6 +20,8 @@
 body { margin: 0; padding: 0; width: 100%; -webkit-text-size-adjust: 100%; -ms-text-size-adjust: 100%; }
 table { border-collapse: separate; mso-table-lspace: 0; mso-table-rspace: 0; }
 a { color: #1d4ed8; }
+p { margin: 0 0 16px; }
+.note { margin: 24px 0 0; font-size: 14px; line-height: 22px; color: #64707f; }
 @media (max-width: 600px) {
   .outer { padding: 16px 10px !important; }
   .card { padding: 28px 22px !important; }

@@ -5,7 +5,7 @@
 <%block name="preheader">${carrier} has your parcel. Follow it to your door.</%block>
 <%block name="heading">Your order is on its way</%block>
 <%block name="reason">You are receiving this message because you placed order ${order_id}.</%block>
-<%ui:paragraph>Hello ${user_name}, we have handed your order to ${carrier}. You can follow it from here to your door.</%ui:paragraph>
+<p>Hello ${user_name}, we have handed your order to ${carrier}. You can follow it from here to your door.</p>
 <%ui:panel><table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0">
 ${ui.fact("Order", order_id)}
 ${ui.fact("Carrier", carrier)}
@@ -25,4 +25,4 @@ ${ui.fact("Carrier", carrier)}
 </table>
 % endif
 ${ui.button("Track your parcel", tracking_url)}
-<%ui:note>Something not right with your order? Reply to this email and a person will help.</%ui:note>
+<p class="note soft">Something not right with your order? Reply to this email and a person will help.</p>

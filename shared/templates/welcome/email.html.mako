@@ -5,9 +5,9 @@
 <%block name="preheader">Your account is ready. Here is what happens next.</%block>
 <%block name="heading">Welcome, ${user_name}</%block>
 <%block name="reason">You are receiving this message because an account was created with this address.</%block>
-<%ui:paragraph>Thank you for signing up. Your account is ready, and you can start right away.</%ui:paragraph>
-<%ui:paragraph>From now on, messages about your account come to this address. If you need a hand, reply to this email and a person will answer.</%ui:paragraph>
+<p>Thank you for signing up. Your account is ready, and you can start right away.</p>
+<p>From now on, messages about your account come to this address. If you need a hand, reply to this email and a person will answer.</p>
 % if start_url:
 ${ui.button("Get started", start_url)}
 % endif
-<%ui:note>Did you not sign up? Then you can ignore this message: without you, the account stays unused.</%ui:note>
+<p class="note soft">Did you not sign up? Then you can ignore this message: without you, the account stays unused.</p>

@@ -5,9 +5,9 @@
 <%block name="preheader">Sua conta está pronta. Veja os próximos passos.</%block>
 <%block name="heading">Boas-vindas, ${user_name}</%block>
 <%block name="reason">Você recebeu esta mensagem porque uma conta foi criada com este endereço.</%block>
-<%ui:paragraph>Obrigado por se cadastrar. Sua conta está pronta e você já pode começar.</%ui:paragraph>
-<%ui:paragraph>A partir de agora, as mensagens sobre a sua conta chegam neste endereço. Se precisar de ajuda, responda a este e-mail e uma pessoa vai atender você.</%ui:paragraph>
+<p>Obrigado por se cadastrar. Sua conta está pronta e você já pode começar.</p>
+<p>A partir de agora, as mensagens sobre a sua conta chegam neste endereço. Se precisar de ajuda, responda a este e-mail e uma pessoa vai atender você.</p>
 % if start_url:
 ${ui.button("Começar", start_url)}
 % endif
-<%ui:note>Não foi você quem se cadastrou? Então pode ignorar esta mensagem: sem você, a conta não será usada.</%ui:note>
+<p class="note soft">Não foi você quem se cadastrou? Então pode ignorar esta mensagem: sem você, a conta não será usada.</p>
