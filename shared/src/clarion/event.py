@@ -67,6 +67,7 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_to_
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _TOPIC = re.compile(r"[a-zA-Z0-9-_.~%]{1,900}")
 
 
@@ -125,8 +126,7 @@ class Event(BaseModel):
         still recognises the events of the one before.
         """
         asked = self.model_dump(mode="json", exclude_defaults=True)
-        canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return hashlib.sha256(_CANONICAL.encode(asked).encode()).hexdigest()
 
     def time_problems(self, now: datetime) -> list[FieldProblem]:
         """Return what is wrong with the event's times at `now`, by the clock of who asks."""

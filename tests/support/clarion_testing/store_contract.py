@@ -280,6 +280,32 @@ class StoreContract:
         assert [type(answer) for answer in answers] == [list] * 7 + [RowRefused] * 3 + [list] * 13
         assert await store.unpublished() == 20
 
+    async def test_events_accepted_together_each_have_their_own_answer(self, store: Store) -> None:
+        await store.accept(event("known"))
+        lone = notification("bad", target_user_id="a lone \ud800")
+        scheduled = notification("later", send_at=datetime.now(UTC) + timedelta(hours=1))
+
+        answers = await store.accept_all(
+            [
+                event("new"),
+                event("known"),
+                event("known", body_hash="other"),
+                event("bad", lone),
+                event("later", scheduled, status=Status.SCHEDULED),
+            ]
+        )
+
+        new, known, conflict, bad, later = answers
+        assert isinstance(new, list)
+        assert isinstance(known, list)
+        assert isinstance(later, list)
+        assert [item.duplicate for item in (*new, *known, *later)] == [False, True, False]
+        assert later[0].status is Status.SCHEDULED
+        assert isinstance(conflict, MessageIdConflict)
+        assert isinstance(bad, RowRefused)
+        assert (await store.find(Query(message_id="new"), limit=2)).records
+        assert not (await store.find(Query(message_id="bad"), limit=2)).records
+
     async def test_a_refusal_does_not_quote_what_was_refused(self, store: Store) -> None:
         with pytest.raises(RowRefused) as refusal:
             await store.accept(event("m1", notification(target_user_id="secret \ud800")))

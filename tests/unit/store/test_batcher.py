@@ -87,6 +87,48 @@ async def test_a_rows_own_error_is_its_own() -> None:
     assert [type(answer) for answer in answers] == [int, RowRefused, int]
 
 
+async def test_rows_submitted_together_are_answered_in_their_order() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write, max_rows=2)
+
+    answers = asyncio.create_task(batcher.submit_all([1, 13, 2]))
+    await writer.finish(2)
+
+    one, odd, two = await answers
+    assert (one, two) == (10, 20)
+    assert isinstance(odd, RowRefused)
+    assert writer.batches == [[1, 13], [2]]
+
+
+async def test_rows_submitted_together_fail_together_on_what_nobody_thought_of() -> None:
+    writer = Writer()
+    writer.error = RuntimeError("broken")
+    batcher = Batcher[int, int]("test", writer.write)
+
+    answers = asyncio.create_task(batcher.submit_all([1, 2]))
+    await writer.finish()
+
+    with pytest.raises(RuntimeError, match="broken"):
+        await answers
+
+
+async def test_a_cancelled_caller_gives_up_all_of_its_rows_that_wait() -> None:
+    writer = Writer()
+    batcher = Batcher[int, int]("test", writer.write)
+    first = await submitted(batcher, 1)
+    await writer.started.acquire()
+    both = asyncio.create_task(batcher.submit_all([2, 3]))
+    (last,) = await submitted(batcher, 4)
+
+    both.cancel()
+    await asyncio.sleep(0)
+    writer.go.release()
+    await writer.finish()
+
+    assert await asyncio.gather(*first, last) == [10, 40]
+    assert writer.batches == [[1], [4]]
+
+
 async def test_a_failed_batch_fails_each_of_its_callers_and_no_later_one() -> None:
     writer = Writer()
     writer.error = StoreUnavailable("gone")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from clarion.errors import (
     BrokerUnavailable,
+    ClarionError,
     FieldProblem,
     InvalidEvent,
     StoreUnavailable,
@@ -19,6 +21,9 @@ from clarion.notification import Channel, Notification, OnDoubt, Status
 from clarion.store.base import Accepted, Intake, Query, Store
 from clarion.templates import TemplateRepository
 from clarion_gateway.publisher import Publisher
+
+Answer = list[Accepted] | ClarionError
+"""What became of an event: its notifications, or why it was not accepted."""
 
 
 class Acceptor:
@@ -65,31 +70,67 @@ class Acceptor:
         Raises `InvalidEvent`, `MessageIdConflict`, `RowRefused`, `StoreUnavailable`, or
         `BrokerUnavailable` while an alarm holds publishers back: what is full is not filled more.
         """
+        [answer] = await self.accept_all(producer, [(event, notifications)])
+        if isinstance(answer, ClarionError):
+            raise answer
+        return answer
+
+    async def accept_all(
+        self, producer: str, events: Sequence[tuple[Event, tuple[Notification, ...]]]
+    ) -> list[Answer]:
+        """Return for each event, with its notifications, what `accept` returns or raises."""
+        try:
+            self._refuse_if_blocked()
+            async with asyncio.timeout(self._seconds):
+                answers = await self._store_all(producer, events)
+        except TimeoutError:
+            return [StoreUnavailable("the database did not answer in time")] * len(events)
+        except (StoreUnavailable, BrokerUnavailable) as error:
+            return [error] * len(events)
+        accepted: Counter[tuple[Channel, bool]] = Counter()
+        for (_, notifications), answer in zip(events, answers, strict=True):
+            if not isinstance(answer, ClarionError):
+                self._publish(notifications, answer)
+                accepted.update((item.channel, item.duplicate) for item in answer)
+        for (channel, duplicate), count in accepted.items():
+            ACCEPTED.labels(channel.value, "true" if duplicate else "false").inc(count)
+        return answers
+
+    def _refuse_if_blocked(self) -> None:
         blocked = self._publisher.blocked
         if blocked is not None:
             raise BrokerUnavailable(f"RabbitMQ holds publishers back: {blocked}")
-        try:
-            async with asyncio.timeout(self._seconds):
-                await self._check_times(producer, event)
-                accepted = await self._store.accept(self._intake(producer, event, notifications))
-        except TimeoutError as error:
-            raise StoreUnavailable("the database did not answer in time") from error
-        new = {
-            item.notification_id
-            for item in accepted
-            if not item.duplicate and item.status is Status.ACCEPTED
-        }
-        for notification in notifications:
-            if notification.notification_id in new:
-                self._publisher.offer(notification)
-        for item in accepted:
-            ACCEPTED.labels(item.channel.value, "true" if item.duplicate else "false").inc()
-        return accepted
+
+    async def _store_all(
+        self, producer: str, events: Sequence[tuple[Event, tuple[Notification, ...]]]
+    ) -> list[Answer]:
+        now = datetime.now(UTC)
+        late = [await self._late(producer, event, now) for event, _ in events]
+        stored = iter(
+            await self._store.accept_all(
+                [
+                    self._intake(producer, event, notifications, now)
+                    for (event, notifications), refusal in zip(events, late, strict=True)
+                    if refusal is None
+                ]
+            )
+        )
+        return [next(stored) if refusal is None else refusal for refusal in late]
+
+    async def _late(self, producer: str, event: Event, now: datetime) -> InvalidEvent | None:
+        """Return the refusal of an event whose times do not fit `now`."""
+        problems = event.time_problems(now)
+        if not problems:
+            return None
+        # a repeat of what was accepted in time is a duplicate, whatever the time is now
+        query = Query(producer=producer, message_id=event.message_id)
+        known = (await self._store.find(query, limit=1)).records
+        return None if known else InvalidEvent(problems)
 
     def _intake(
-        self, producer: str, event: Event, notifications: tuple[Notification, ...]
+        self, producer: str, event: Event, notifications: tuple[Notification, ...], now: datetime
     ) -> Intake:
-        waits = event.send_at is not None and event.send_at > datetime.now(UTC)
+        waits = event.send_at is not None and event.send_at > now
         status = Status.SCHEDULED if waits else Status.ACCEPTED
         return Intake(
             producer,
@@ -100,14 +141,16 @@ class Acceptor:
             told=self._told(producer),
         )
 
-    async def _check_times(self, producer: str, event: Event) -> None:
-        problems = event.time_problems(datetime.now(UTC))
-        if not problems:
-            return
-        # a repeat of what was accepted in time is a duplicate, whatever the time is now
-        query = Query(producer=producer, message_id=event.message_id)
-        if not (await self._store.find(query, limit=1)).records:
-            raise InvalidEvent(problems)
+    def _publish(self, notifications: tuple[Notification, ...], accepted: list[Accepted]) -> None:
+        """Hand over to the publisher what is new and due."""
+        new = {
+            item.notification_id
+            for item in accepted
+            if not item.duplicate and item.status is Status.ACCEPTED
+        }
+        for notification in notifications:
+            if notification.notification_id in new:
+                self._publisher.offer(notification)
 
     def _check_template(self, notification: Notification) -> list[FieldProblem]:
         try:

@@ -47,9 +47,12 @@ class Notifications:
         producer = request.state.producer
         self._rate.charge(producer, len(events) - 1)
         checked = await self._check_all(events)
-        results = await asyncio.gather(
-            *(self._accept_one(producer, index, item) for index, item in enumerate(checked))
-        )
+        sound = [item for item in checked if not isinstance(item, Exception)]
+        answers = iter(await self._acceptor.accept_all(producer, sound))
+        results = [
+            _result(index, item if isinstance(item, Exception) else next(answers))
+            for index, item in enumerate(checked)
+        ]
         statuses = {result["status"] for result in results}
         if statuses == {503}:
             detail = results[0]["problem"]["detail"]
@@ -180,8 +183,8 @@ class Notifications:
 
     async def _check_all(
         self, events: list[Any]
-    ) -> list[tuple[Event, tuple[Notification, ...]] | Exception]:
-        checked: list[tuple[Event, tuple[Notification, ...]] | Exception] = []
+    ) -> list[tuple[Event, tuple[Notification, ...]] | ClarionError | Problem]:
+        checked: list[tuple[Event, tuple[Notification, ...]] | ClarionError | Problem] = []
         room = self._limits.batch_notifications
         for raw in events:
             if len(checked) % 50 == 49:
@@ -198,17 +201,12 @@ class Notifications:
                 checked.append(error)
         return checked
 
-    async def _accept_one(
-        self, producer: str, index: int, item: tuple[Event, tuple[Notification, ...]] | Exception
-    ) -> dict[str, Any]:
-        try:
-            if isinstance(item, Exception):
-                raise item
-            accepted = await self._acceptor.accept(producer, *item)
-        except (ClarionError, Problem) as error:
-            problem = problem_of(error)
-            return {"index": index, "status": problem.status, "problem": problem.body()}
-        return {"index": index, "status": _status(accepted), "notifications": _shown(accepted)}
+
+def _result(index: int, answer: list[Accepted] | ClarionError | Problem) -> dict[str, Any]:
+    if isinstance(answer, Exception):
+        problem = problem_of(answer)
+        return {"index": index, "status": problem.status, "problem": problem.body()}
+    return {"index": index, "status": _status(answer), "notifications": _shown(answer)}
 
 
 def _too_late(status: Status) -> str:

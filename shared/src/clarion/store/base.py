@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from clarion.errors import ClarionError
 from clarion.notification import Channel, Lane, Notification, OnDoubt, Priority, Reason, Status
 from clarion.receipt import Fact, Receipt
 from clarion.store.dialogue import InboundStore, InquiryStore
@@ -211,6 +212,10 @@ class Store(InboundStore, InquiryStore, ABC):
         Raises `MessageIdConflict` when the producer used the message_id for another body, and
         `RowRefused` when the database cannot hold it.
         """
+
+    @abstractmethod
+    async def accept_all(self, intakes: Sequence[Intake]) -> list[list[Accepted] | ClarionError]:
+        """Return for each event what `accept` returns or raises."""
 
     @abstractmethod
     async def mark_queued(self, notification_id: str, *, replay_no: int | None = None) -> bool:

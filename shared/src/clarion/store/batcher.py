@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -56,19 +56,32 @@ class Batcher(Generic[Row, Result]):
         A caller that is cancelled gives its row up if the row is still waiting, and disturbs
         nobody.
         """
-        if self._closed.is_set():
-            raise StoreUnavailable("the store is closed")
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((row, future))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._drain())
-        return await future
+        return await self._add(row)
+
+    async def submit_all(self, rows: Iterable[Row]) -> list[Result | ClarionError]:
+        """Return each row's result, or its error, once all are through; else as `submit`."""
+        added = [self._add(row) for row in rows]
+        results: list[Result | ClarionError] = []
+        for result in await asyncio.gather(*added, return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, ClarionError):
+                raise result
+            results.append(result)
+        return results
 
     async def close(self) -> None:
         """Refuse new rows; return once those that wait are written."""
         self._closed.set()
         if self._writer is not None:
             await self._writer
+
+    def _add(self, row: Row) -> asyncio.Future[Result]:
+        if self._closed.is_set():
+            raise StoreUnavailable("the store is closed")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((row, future))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._drain())
+        return future
 
     async def _drain(self) -> None:
         try:

@@ -90,6 +90,15 @@ class IntakeWriter:
         return known
 
 
+def begun(intake: Intake) -> Intake:
+    """Return an event that may be taken in; raise `ValueError` for any other."""
+    if intake.status not in BEGINNINGS or not intake.notifications:
+        raise ValueError(
+            "an event is taken in as scheduled, accepted or queued, and notifies somebody"
+        )
+    return intake
+
+
 def _is_one_statement(intakes: list[Intake]) -> bool:
     one_each = all(len(intake.notifications) == 1 for intake in intakes)
     return one_each and len({intake.status for intake in intakes}) == 1

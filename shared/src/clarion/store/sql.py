@@ -42,7 +42,7 @@ from clarion.store.batcher import Batcher
 from clarion.store.claims import ClaimRequest, ClaimWriter, StartWriter
 from clarion.store.database import Database
 from clarion.store.dialogue import Silent
-from clarion.store.intake import BEGINNINGS, IntakeWriter
+from clarion.store.intake import IntakeWriter, begun
 from clarion.store.letters import DeadGroups, DeadQuery, Replay
 from clarion.store.outcomes import OutcomeWriter, Surrender, SurrenderWriter, check
 from clarion.store.publishing import Confirmed, QueuedWriter
@@ -89,11 +89,11 @@ class SqlStore(SqlCallbacks):
 
     async def accept(self, intake: Intake) -> list[Accepted]:
         """See `Store`."""
-        if intake.status not in BEGINNINGS or not intake.notifications:
-            raise ValueError(
-                "an event is taken in as scheduled, accepted or queued, and notifies somebody"
-            )
-        return await self._accept.submit(intake)
+        return await self._accept.submit(begun(intake))
+
+    async def accept_all(self, intakes: Sequence[Intake]) -> list[list[Accepted] | ClarionError]:
+        """See `Store`."""
+        return await self._accept.submit_all(map(begun, intakes))
 
     async def mark_queued(self, notification_id: str, *, replay_no: int | None = None) -> bool:
         """See `Store`."""
