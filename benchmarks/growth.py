@@ -16,7 +16,7 @@ from benchmarks.report import Row
 from benchmarks.servers import QUEUE
 from clarion.store import open_store
 from clarion.store.base import Retention
-from clarion.store.claims import start_statement
+from clarion.store.claim_statements import start
 from clarion.store.incoming import in_order
 from clarion.store.outcomes import record_and_finish
 from clarion.store.retention import PAGE
@@ -91,7 +91,7 @@ async def plans(arena: Arena) -> list[str]:
     outcome = {"id": identifier, "attempt": 1, "status": "sent", "spent": 0, "provider": "sendgrid"}
     lines = []
     for name, statement, row in (
-        ("claim", start_statement("postgresql"), claim),
+        ("claim", start("postgresql"), claim),
         ("record", record_and_finish(), outcome),
     ):
         compiled = Statement("postgresql", statement)

@@ -36,7 +36,7 @@ from clarion.outcomes import Doubts
 from clarion.provider import Attempt, SentMessage
 from clarion.retry import RetryPolicy
 from clarion.store import migrate, open_store
-from clarion.store.base import Intake, NotificationHistory
+from clarion.store.base import Claim, Intake, NotificationHistory
 from clarion.store.letters import DeadLetterStore, Replay
 from clarion.templates import TemplateRepository
 from clarion.worker import Worker
@@ -739,6 +739,47 @@ async def test_an_outcome_waits_for_the_database(
 
     assert len(provider.calls) == 1
     assert not refusals
+
+
+@pytest.mark.parametrize("on_doubt", OnDoubt)
+async def test_a_claim_that_was_written_without_an_answer_is_gone_on_with(
+    system: System, monkeypatch: pytest.MonkeyPatch, on_doubt: OnDoubt
+) -> None:
+    claim, lost = system.store.claim, [StoreUnavailable("too late"), StoreUnavailable("too late")]
+
+    async def answered_late(*arguments: Any, **options: Any) -> Claim:
+        claimed = await claim(*arguments, **options)
+        if lost:
+            raise lost.pop()
+        return claimed
+
+    monkeypatch.setattr(system.store, "claim", answered_late)
+    provider = ScriptedProvider()
+    await system.work(provider)
+    notification = await system.accept(on_doubt=on_doubt)
+
+    await system.publish(notification)
+    history = await system.until(notification.notification_id, Status.SENT)
+
+    assert not lost
+    assert len(provider.calls) == 1
+    assert [(each.attempt, each.status) for each in history.attempts] == [(1, Status.SENT)]
+
+
+async def test_a_claim_of_another_message_is_never_gone_on_with(system: System) -> None:
+    provider = ScriptedProvider()
+    provider.gate.clear()
+    await system.work(provider)
+    notification = await system.accept()
+    await system.publish(notification)
+    await provider.called.wait()
+
+    await system.publish(notification)  # the same worker gets a copy while the call is under way
+    await until(lambda: bool(system.broker._delayed))
+    provider.gate.set()
+    await system.until(notification.notification_id, Status.SENT, settled=False)
+
+    assert len(provider.calls) == 1
 
 
 async def test_a_message_that_the_broker_lost_sight_of_comes_again_and_is_absorbed(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -62,7 +64,9 @@ class Claimant:
         self._store = store
         self._templates = templates
         self._channel = channel
-        self._worker = worker
+        # a container that starts again has its old name and its old process id
+        self._worker = f"{worker}:{os.urandom(4).hex()}"
+        self._claims = itertools.count(1)
         self._lease = lease
         self._grace = grace
         self._on_doubt = on_doubt
@@ -90,10 +94,12 @@ class Claimant:
 
     async def _ask(self, notification: Notification) -> Claim:
         policy = self._templates.policy(notification.template_id)
+        # one name for all tries: a claim whose answer was lost is found again, and no other is
+        claim = f"{self._worker}:{next(self._claims)}"
         return await with_patience(
             lambda: self._store.claim(
                 notification.notification_id,
-                worker=self._worker,
+                worker=claim,
                 lease=self._lease,
                 grace=self._grace,
                 replay_no=notification.replay_no,

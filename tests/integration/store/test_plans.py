@@ -15,7 +15,7 @@ from clarion.notification import Channel, Priority, Status
 from clarion.store import open_store
 from clarion.store.base import Query, Retention
 from clarion.store.calling import take_statement as take_callbacks_statement
-from clarion.store.claims import claim_statement, start_statement
+from clarion.store.claim_statements import claim, start
 from clarion.store.database import Database
 from clarion.store.dead_letters import (
     LAST_REPLAY,
@@ -259,7 +259,7 @@ async def test_a_hundred_thousand_dead_letters_are_counted_and_worked_off_in_par
     assert not tally.interrupted
 
 
-@pytest.mark.parametrize("statement", [start_statement, claim_statement])
+@pytest.mark.parametrize("statement", [start, claim])
 async def test_a_batch_of_claims_reads_its_own_rows_however_many_wait(
     postgres: Postgres, database: Database, statement: Callable[[str], Update]
 ) -> None:
@@ -312,7 +312,7 @@ async def test_a_batch_of_replays_reads_its_own_rows_however_many_are_dead(
     assert read <= 200
 
 
-@pytest.mark.parametrize("statement", [start_statement, claim_statement])
+@pytest.mark.parametrize("statement", [start, claim])
 async def test_a_claim_probes_the_suppressed_addresses_and_reads_them_never_whole(
     postgres: Postgres, database: Database, statement: Callable[[str], Update]
 ) -> None:

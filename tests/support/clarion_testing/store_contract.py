@@ -455,7 +455,7 @@ class StoreContract:
         notification_id = await accepted(store)
 
         claims = await asyncio.gather(
-            *(store.claim(notification_id, worker="w1", lease=LEASE) for _ in range(5))
+            *(store.claim(notification_id, worker=f"w{n}", lease=LEASE) for n in range(5))
         )
 
         assert Counter(claim.verdict for claim in claims) == {
@@ -489,6 +489,51 @@ class StoreContract:
             Status.SENDING,
         ]
 
+    @pytest.mark.parametrize("lease_is_over", [False, True])
+    @pytest.mark.parametrize("on_doubt", OnDoubt)
+    async def test_a_claim_whose_answer_was_lost_is_found_again(
+        self, store: Store, address: Address, on_doubt: OnDoubt, lease_is_over: bool
+    ) -> None:
+        made = notification(on_doubt=on_doubt)
+        await store.accept(event("m1", made))
+        first = await store.claim(made.notification_id, worker="w1", lease=1.0)
+        if lease_is_over:
+            backdate(address, "lease_until", made.notification_id)
+
+        again = await store.claim(made.notification_id, worker="w1", lease=LEASE)
+
+        history = await store.get(made.notification_id)
+        assert again == replace(first, lease_left=again.lease_left)
+        assert again.lease_left > LEASE / 2
+        assert history is not None
+        assert history.attempts == ()
+        assert [entry.status for entry in history.timeline] == [Status.ACCEPTED, Status.SENDING]
+
+    async def test_a_claim_after_a_crash_is_found_again_as_it_was(
+        self, store: Store, address: Address
+    ) -> None:
+        notification_id = await accepted(store)
+        await store.claim(notification_id, worker="w1", lease=LEASE)
+        backdate(address, "lease_until", notification_id)
+        second = await store.claim(notification_id, worker="w2", lease=LEASE)
+
+        again = await store.claim(notification_id, worker="w2", lease=LEASE)
+
+        history = await store.get(notification_id)
+        assert (again.verdict, again.attempt, again.failures) == (Verdict.CLAIMED, 2, 1)
+        assert second.attempt == again.attempt
+        assert history is not None
+        assert [attempt.attempt for attempt in history.attempts] == [1]
+
+    async def test_a_claim_that_has_its_outcome_is_not_found_again(self, store: Store) -> None:
+        notification_id = await accepted(store)
+        await store.claim(notification_id, worker="w1", lease=LEASE)
+        await store.record(outcome(notification_id, 1, Status.SENT))
+
+        claim = await store.claim(notification_id, worker="w1", lease=LEASE)
+
+        assert claim.verdict is Verdict.FINISHED
+
     async def test_a_lease_ends_by_itself(self, store: Store) -> None:
         notification_id = await accepted(store)
         await store.claim(notification_id, worker="w1", lease=0.02)
@@ -507,9 +552,9 @@ class StoreContract:
 
         claims = await asyncio.gather(
             *(
-                each.claim(row.notification_id, worker="w", lease=LEASE)
+                each.claim(row.notification_id, worker=worker, lease=LEASE)
                 for row in made
-                for each in (store, other)
+                for each, worker in ((store, "w1"), (other, "w2"))
             )
         )
 

@@ -137,7 +137,7 @@ class WaitingContract:
         backdate(address, "lease_until", notification_id)
         backdate(address, "expires_at", notification_id)
 
-        claim = await store.claim(notification_id, worker="w1", lease=LEASE)
+        claim = await store.claim(notification_id, worker="w2", lease=LEASE)
 
         history = await store.get(notification_id)
         assert (claim.verdict, claim.status) == (Verdict.ENDED, Status.FAILED)

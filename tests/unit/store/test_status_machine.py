@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import itertools
 import shutil
 import sqlite3
 import tempfile
@@ -71,6 +72,7 @@ class Model:
     attempt: int = 0
     failures: int = 0
     waits: bool = False  # for a lease, or for its next attempt
+    claimed_by: str | None = None
     replay_no: int = 0
     dead: bool = False  # waits for people
     told: bool = False  # by a receipt, which was faster than the worker's record
@@ -131,6 +133,7 @@ class StatusMachine(RuleBasedStateMachine):
         # beside the store, and in no transaction of its own
         self.looker = sqlite3.connect(path, isolation_level=None)
         self.models: dict[str, Model] = {}
+        self.claims = itertools.count(1)
         self.seen: dict[str, Status] = {}
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -233,23 +236,42 @@ class StatusMachine(RuleBasedStateMachine):
         model = self.models[identifier]
         replay_no = max(model.replay_no - stale, 0)
         verdict = model.claim(grace, replay_no)
-        answers = self.run(self._claim_at_once(identifier, workers, grace, replay_no))
+        names = [f"claim {next(self.claims)}" for _ in range(workers)]
+        answers = self.run(self._claim_at_once(identifier, names, grace, replay_no))
         verdicts = [each.verdict for each in answers]
         assert verdicts.count(Verdict.CLAIMED) == (verdict is Verdict.CLAIMED)
         outdated = replay_no < model.replay_no
         others = [verdict if outdated else model.refusal()] if workers > 1 else []
         assert set(verdicts) == {verdict, *others}
-        won = next((each for each in answers if each.verdict is Verdict.CLAIMED), None)
-        assert won is None or (won.attempt, won.failures) == (model.attempt, model.failures)
+        for name, won in zip(names, answers, strict=True):
+            if won.verdict is Verdict.CLAIMED:
+                model.claimed_by = name
+                assert (won.attempt, won.failures) == (model.attempt, model.failures)
+
+    @rule(identifier=ids, late=st.booleans())
+    def claim_again(self, identifier: str, late: bool) -> None:
+        """A worker was never told of its claim, however long ago that was, and asks once more."""
+        if late:
+            self.time_passes(identifier)
+        model = self.models[identifier]
+        if model.claimed_by is None:
+            return
+        found = model.status is Status.SENDING
+        verdict = Verdict.CLAIMED if found else model.claim(0.0, model.replay_no)
+        model.waits = model.waits or found
+        [answer] = self.run(
+            self._claim_at_once(identifier, [model.claimed_by], 0.0, model.replay_no)
+        )
+        assert answer.verdict is verdict
+        if verdict is Verdict.CLAIMED:
+            assert (answer.attempt, answer.failures) == (model.attempt, model.failures)
 
     async def _claim_at_once(
-        self, identifier: str, workers: int, grace: float, replay_no: int
+        self, identifier: str, names: list[str], grace: float, replay_no: int
     ) -> list[Claim]:
         asked = (
-            self.store.claim(
-                identifier, worker=f"w{number}", lease=LONG, grace=grace, replay_no=replay_no
-            )
-            for number in range(workers)
+            self.store.claim(identifier, worker=name, lease=LONG, grace=grace, replay_no=replay_no)
+            for name in names
         )
         return await asyncio.gather(*asked)
 

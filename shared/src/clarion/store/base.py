@@ -250,6 +250,9 @@ class Store(InboundStore, InquiryStore, ABC):
     ) -> Claim:
         """Take the notification for one attempt, for `lease` seconds by the store's clock.
 
+        `worker` is a name that no other claim has: asked for again under it, because no answer
+        came, it is the same claim.
+
         An attempt that a worker died on is in doubt: for `grace` seconds a receipt may settle it,
         and one that is held is never attempted again by itself. A message that was published
         before a replay, which its lower `replay_no` tells, finds it `finished`. One whose recipient

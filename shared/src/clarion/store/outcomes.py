@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 
 from clarion.notification import TRANSITIONS, OnDoubt, Reason, Status, sources
 from clarion.store.base import Outcome
-from clarion.store.claims import lease_is_over, remember_claim
+from clarion.store.claim_statements import lease_is_over, remember_claim
 from clarion.store.clock import after, clock
 from clarion.store.entries import EntryWriter
 from clarion.store.incoming import DOUBLE, INTEGER, TEXT, firsts, incoming
