@@ -48,6 +48,26 @@ async def test_a_database_that_is_killed(scenario: Scenario) -> None:
 
 
 @pytest.mark.chaos
+async def test_a_database_that_stands_still(scenario: Scenario) -> None:
+    # a live worker's call must not outlive its lease here: nobody dies, so nothing is in doubt
+    await scenario.start(LEASE_SECONDS="20", PROVIDER_TIMEOUT_SECONDS="15")
+
+    async with sending(scenario, over=15):
+        for part in (1, 2, 3):
+            await scenario.traffic.reached(part * COUNT // 4)
+            refused = scenario.traffic.answers[503]
+            await asyncio.to_thread(scenario.database.freeze)
+            # whoever waited for it has given up by then, and has written all the same
+            await scenario.traffic.answered(503, more_than=refused)
+            await asyncio.to_thread(scenario.database.thaw)
+
+    await scenario.end()
+    assert scenario.row is not None
+    assert not scenario.row.verdict.announced
+    assert not scenario.row.verdict.held
+
+
+@pytest.mark.chaos
 async def test_a_broker_that_is_gone_for_20_s_during_intake(scenario: Scenario) -> None:
     await scenario.start()
     await scenario.healthy("ok")

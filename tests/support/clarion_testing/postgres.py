@@ -46,6 +46,14 @@ class Postgres:
         """Stop the server as a power failure would."""
         self.server.kill()
 
+    def freeze(self) -> None:
+        """Let the server stand still."""
+        self.server.freeze()
+
+    def thaw(self) -> None:
+        """Let the server go on."""
+        self.server.thaw()
+
     def start(self) -> None:
         """Return once the server answers again."""
         self.server.start()

@@ -44,6 +44,14 @@ class PostgresServer(ABC):
         """Stop it as a power failure would."""
 
     @abstractmethod
+    def freeze(self) -> None:
+        """Let it do nothing at all, with its connections open, until `thaw`."""
+
+    @abstractmethod
+    def thaw(self) -> None:
+        """Let it go on where it was, with all that it was sent meanwhile."""
+
+    @abstractmethod
     def remove(self) -> None:
         """Stop it and leave nothing behind."""
 
@@ -86,6 +94,14 @@ class ExternalServer(PostgresServer):
     def kill(self) -> None:
         """Refuse: it is not ours."""
         raise NotImplementedError("the server of TEST_DATABASE_URL is not ours to kill")
+
+    def freeze(self) -> None:
+        """Refuse: it is not ours."""
+        raise NotImplementedError("the server of TEST_DATABASE_URL is not ours to freeze")
+
+    def thaw(self) -> None:
+        """Refuse: it is not ours."""
+        raise NotImplementedError("the server of TEST_DATABASE_URL is not ours to thaw")
 
     def remove(self) -> None:
         """Leave it as it is."""
@@ -145,6 +161,23 @@ class LocalServer(PostgresServer):
     def kill(self) -> None:
         """Kill the postmaster; its children end when they see that."""
         self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop the postmaster first, so that it makes no more children, then these."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let all of them go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, signal_number: int) -> None:
+        assert self._process is not None
+        postmaster = self._process.pid
+        os.kill(postmaster, signal_number)
+        # each child is the leader of a session of its own
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for child in map(int, children):
+            os.kill(child, signal_number)
 
     def remove(self) -> None:
         """Stop it and delete the cluster."""
@@ -227,6 +260,14 @@ class DockerServer(PostgresServer):
     def kill(self) -> None:
         """Kill every process in it."""
         _docker("kill", self._name)
+
+    def freeze(self) -> None:
+        """Freeze every process in it."""
+        _docker("pause", self._name)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        _docker("unpause", self._name)
 
     def remove(self) -> None:
         """Delete the container and its data."""

@@ -76,9 +76,9 @@ class Traffic:
             self._progress.clear()
             await self._progress.wait()
 
-    async def answered(self, status: int) -> None:
-        """Return once a client was given this status."""
-        while not self.answers[status]:
+    async def answered(self, status: int, *, more_than: int = 0) -> None:
+        """Return once clients were given this status more than so many times."""
+        while self.answers[status] <= more_than:
             self._progress.clear()
             await self._progress.wait()
 
