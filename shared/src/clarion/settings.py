@@ -104,9 +104,9 @@ class WorkerSettings(CommonSettings):
     circuit_seconds: float = Field(
         30.0, gt=0, description="for how long; doubles up to 5 minutes while probes fail"
     )
-    prefetch_high: int = Field(100, ge=1, le=1000)
-    prefetch_normal: int = Field(200, ge=1, le=1000)
-    prefetch_low: int = Field(32, ge=1, le=1000)
+    prefetch_high: int = Field(200, ge=1, le=1000)
+    prefetch_normal: int = Field(400, ge=1, le=1000)
+    prefetch_low: int = Field(64, ge=1, le=1000)
     drain_seconds: float = Field(20.0, ge=0, description="how long a stop waits for what is sent")
     sandbox_url: str | None = Field(
         None,
