@@ -29,7 +29,7 @@ from clarion.store.sql import SqlStore
 
 STEPS: dict[str, tuple[type, str]] = {
     # the gateway's
-    "accept": (SqlStore, "accept"),
+    "accept": (SqlStore, "accept_all"),
     "publish": (RabbitMQBroker, "publish"),
     "mark": (SqlStore, "mark_queued"),
     "tell": (RabbitMQBroker, "tell"),
