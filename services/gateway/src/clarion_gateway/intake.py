@@ -22,6 +22,9 @@ from clarion.store.base import Accepted, Intake, Query, Store
 from clarion.templates import TemplateRepository
 from clarion_gateway.publisher import Publisher
 
+Checked = tuple[Event, tuple[Notification, ...]]
+"""An event and its notifications, as `Acceptor.check` returned them."""
+
 Answer = list[Accepted] | ClarionError
 """What became of an event: its notifications, or why it was not accepted."""
 
@@ -75,10 +78,8 @@ class Acceptor:
             raise answer
         return answer
 
-    async def accept_all(
-        self, producer: str, events: Sequence[tuple[Event, tuple[Notification, ...]]]
-    ) -> list[Answer]:
-        """Return for each event, with its notifications, what `accept` returns or raises."""
+    async def accept_all(self, producer: str, events: Sequence[Checked]) -> list[Answer]:
+        """Return for each event what `accept` returns or raises."""
         try:
             self._refuse_if_blocked()
             async with asyncio.timeout(self._seconds):
@@ -101,9 +102,7 @@ class Acceptor:
         if blocked is not None:
             raise BrokerUnavailable(f"RabbitMQ holds publishers back: {blocked}")
 
-    async def _store_all(
-        self, producer: str, events: Sequence[tuple[Event, tuple[Notification, ...]]]
-    ) -> list[Answer]:
+    async def _store_all(self, producer: str, events: Sequence[Checked]) -> list[Answer]:
         now = datetime.now(UTC)
         late = [await self._late(producer, event, now) for event, _ in events]
         stored = iter(

@@ -11,11 +11,11 @@ from starlette.responses import JSONResponse, Response
 
 from clarion.errors import ClarionError, FieldProblem
 from clarion.event import Event, parse_event
-from clarion.notification import FINAL, Notification, Status
+from clarion.notification import FINAL, Status
 from clarion.store.base import Accepted, NotificationHistory, Query, Store
 from clarion_gateway import models
 from clarion_gateway.endpoint import Endpoint, malformed, model_response, parse_body, parse_query
-from clarion_gateway.intake import Acceptor
+from clarion_gateway.intake import Acceptor, Answer, Checked
 from clarion_gateway.limits import Limits, read_json
 from clarion_gateway.problems import RETRY_AFTER, Problem, problem_of, unprocessable
 from clarion_gateway.rate import RateLimit
@@ -181,10 +181,8 @@ class Notifications:
             raise Problem(404, "there is no such notification")
         return history
 
-    async def _check_all(
-        self, events: list[Any]
-    ) -> list[tuple[Event, tuple[Notification, ...]] | ClarionError | Problem]:
-        checked: list[tuple[Event, tuple[Notification, ...]] | ClarionError | Problem] = []
+    async def _check_all(self, events: list[Any]) -> list[Checked | ClarionError | Problem]:
+        checked: list[Checked | ClarionError | Problem] = []
         room = self._limits.batch_notifications
         for raw in events:
             if len(checked) % 50 == 49:
@@ -202,7 +200,7 @@ class Notifications:
         return checked
 
 
-def _result(index: int, answer: list[Accepted] | ClarionError | Problem) -> dict[str, Any]:
+def _result(index: int, answer: Answer | Problem) -> dict[str, Any]:
     if isinstance(answer, Exception):
         problem = problem_of(answer)
         return {"index": index, "status": problem.status, "problem": problem.body()}
