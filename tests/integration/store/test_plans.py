@@ -274,8 +274,29 @@ async def test_a_batch_of_claims_reads_its_own_rows_however_many_wait(
     assert read == 0
 
 
-async def reads_of(database: Database, statement: Update, relation: str) -> tuple[list[str], int]:
-    """Claim 200 rows; return what they became, and how much of the relation was read."""
+@pytest.mark.parametrize("statement", [start, claim])
+async def test_a_lone_claim_does_not_read_a_small_table_through(
+    postgres: Postgres, database: Database, statement: Callable[[str], Update]
+) -> None:
+    # of a few thousand rows all together cost less than a hundred probes, and far more than one
+    postgres.execute(
+        f"DELETE FROM notifications WHERE id > 'notif_{2_000:032x}'",  # noqa: S608
+        "UPDATE notifications SET status = 'queued'",
+        "VACUUM FULL ANALYZE notifications",
+    )
+
+    claimed, read = await reads_of(
+        database, statement("postgresql"), "notifications", ids=range(1, 2)
+    )
+
+    assert claimed == [Status.SENDING]
+    assert read == 0
+
+
+async def reads_of(
+    database: Database, statement: Update, relation: str, ids: range = range(1, 201)
+) -> tuple[list[str], int]:
+    """Claim these rows; return what they became, and how much of the relation was read."""
     rows = [
         {
             "id": f"notif_{i:032x}",
@@ -285,7 +306,7 @@ async def reads_of(database: Database, statement: Update, relation: str) -> tupl
             "replay_no": 0,
             "transactional": 0,
         }
-        for i in range(1, 201)
+        for i in ids
     ]
     counted = f"SELECT pg_stat_get_xact_tuples_returned('{relation}'::regclass)"
     async with database.write() as connection:

@@ -34,6 +34,8 @@ Key = TypeVar("Key")
 ROWS = "rows"
 """The name of the parameter: a list of dictionaries, one per row."""
 
+_ROWS = bindparam(ROWS, type_=JSON())
+
 TEXT: TypeEngine[str] = Text()
 INTEGER: TypeEngine[int] = Integer()
 DOUBLE: TypeEngine[float] = Double()
@@ -48,20 +50,26 @@ def incoming(dialect: str, columns: dict[str, TypeEngine[Any]]) -> FromClause:
 
     `json_to_recordset` in PostgreSQL (9.16.2 of its manual), `json_each` in SQLite (4.23).
     """
-    rows = bindparam(ROWS, type_=JSON())
     if dialect == "postgresql":
-        return (
-            func.json_to_recordset(rows)
-            .table_valued(*(column(name, type_) for name, type_ in columns.items()))
-            .render_derived(name="incoming", with_types=True)
-        )
-    each = func.json_each(rows).table_valued(column("value", Text()), name="each")
+        # the planner takes a function for a hundred rows, and to find those it would read a table
+        # of some thousand from end to end; a limit tells it how many there are
+        count = func.json_array_length(_ROWS)
+        return select(_recordset(columns)).limit(count).subquery("incoming")
+    each = func.json_each(_ROWS).table_valued(column("value", Text()), name="each")
     return select(
         *(
             cast(func.json_extract(each.c.value, f"$.{name}"), type_).label(name)
             for name, type_ in columns.items()
         )
     ).subquery("incoming")
+
+
+def _recordset(columns: dict[str, TypeEngine[Any]]) -> FromClause:
+    return (
+        func.json_to_recordset(_ROWS)
+        .table_valued(*(column(name, type_) for name, type_ in columns.items()))
+        .render_derived(name="record", with_types=True)
+    )
 
 
 def insert_into(dialect: str, table: Table) -> Any:
@@ -74,7 +82,9 @@ def insert_rows(
 ) -> Any:
     """Return the INSERT of a batch of rows with these columns, and those that are computed."""
     computed = computed or {}
-    rows = incoming(dialect, {name: _as_json_has_it(dialect, table, name) for name in names})
+    columns = {name: _as_json_has_it(dialect, table, name) for name in names}
+    # what joins with nothing needs no limit, which reads the rows twice
+    rows = _recordset(columns) if dialect == "postgresql" else incoming(dialect, columns)
     values = select(
         *(type_coerce(rows.c[name], table.c[name].type) for name in names),
         *(type_coerce(value, table.c[name].type).label(name) for name, value in computed.items()),
