@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from clarion.errors import StoreUnavailable
 from clarion.store.base import Store
 from clarion_gateway import models
 from clarion_gateway.limits import Limits
@@ -128,6 +129,22 @@ async def test_a_batch_that_cannot_be_stored_is_a_503_as_a_whole(
 
     assert answer.status == 503
     assert "Retry-After" in answer.headers
+
+
+async def test_an_event_that_cannot_be_looked_up_is_refused_alone(
+    gateway: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*arguments: Any, **options: Any) -> Any:
+        raise StoreUnavailable("gone")
+
+    # only an event that comes late is looked up: it may be a repeat of one that was in time
+    monkeypatch.setattr(gateway.store, "find", away)
+    late = event("m2", expires_at="2020-01-01T00:00:00Z")
+
+    answer = await gateway.post(BATCH, {"notifications": [event("m1"), late, event("m3")]})
+
+    assert answer.status == 207
+    assert [result["status"] for result in answer.json["results"]] == [202, 503, 202]
 
 
 async def test_results_have_the_shape_of_their_model(gateway: Any) -> None:

@@ -116,14 +116,17 @@ class Acceptor:
         )
         return [next(stored) if refusal is None else refusal for refusal in late]
 
-    async def _late(self, producer: str, event: Event, now: datetime) -> InvalidEvent | None:
-        """Return the refusal of an event whose times do not fit `now`."""
+    async def _late(self, producer: str, event: Event, now: datetime) -> ClarionError | None:
+        """Return the refusal of an event whose times do not fit `now`, if it is not a repeat."""
         problems = event.time_problems(now)
         if not problems:
             return None
         # a repeat of what was accepted in time is a duplicate, whatever the time is now
         query = Query(producer=producer, message_id=event.message_id)
-        known = (await self._store.find(query, limit=1)).records
+        try:
+            known = (await self._store.find(query, limit=1)).records
+        except StoreUnavailable as error:
+            return error
         return None if known else InvalidEvent(problems)
 
     def _intake(
