@@ -1,15 +1,41 @@
-"""One client connection: uvicorn waits for ever for a request's head, and takes one of any size."""
+"""One client connection: uvicorn waits for ever for a request's head, takes one of any size, and
+writes head and body of an answer one by one."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from clarion_gateway.gathering import Gathering
 
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 64 * 1024
 
 _ANSWER = b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class _Joining:
+    """A transport that writes together what it is given in one turn of the event loop."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._pieces: Gathering[bytes] = Gathering(self._write)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        self._pieces.add(data)
+
+    def close(self) -> None:
+        self._pieces.flush()
+        self._transport.close()
+
+    def _write(self, pieces: list[bytes]) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(b"".join(pieces))
 
 
 class Connection(HttpToolsProtocol):
@@ -26,7 +52,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time of the first head."""
-        super().connection_made(transport)
+        super().connection_made(_Joining(transport))  # type: ignore[arg-type]
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from clarion_gateway.gathering import Gathering
 from clarion_gateway.problems import Problem
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
@@ -22,6 +23,9 @@ _HEADERS = (
 _QUIET = ("/health", "/metrics")
 """What monitoring asks every few seconds is logged at DEBUG."""
 
+_Served = tuple[Scope, str, int, float]
+"""A request, its id, the status of its answer, and the seconds that it took."""
+
 
 class Envelope:
     """Gives each request an id, and each answer the id and the headers that browsers heed.
@@ -32,6 +36,7 @@ class Envelope:
     def __init__(self, app: ASGIApp, access_log: bool = True) -> None:
         self._app = app
         self._access_log = access_log
+        self._served: Gathering[_Served] = Gathering(_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; an error that nobody expected becomes a 500 that tells no details."""
@@ -60,7 +65,7 @@ class Envelope:
                 await problem.response(request_id)(scope, receive, send_wrapped)
         finally:
             if self._access_log or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                _log(scope, request_id, status, time.perf_counter() - started)
+                self._served.add((scope, request_id, status, time.perf_counter() - started))
 
 
 def _request_id(scope: Scope) -> str:
@@ -77,15 +82,16 @@ def _with_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[t
     return [*headers, *added, (b"x-request-id", request_id.encode())]
 
 
-def _log(scope: Scope, request_id: str, status: int, seconds: float) -> None:
-    route = scope.get("route")
-    path = route.path if route is not None else "unmatched"
-    level = "DEBUG" if path.startswith(_QUIET) else "INFO"
-    logger.bind(
-        request_id=request_id,
-        method=scope["method"],
-        path=path,
-        status=status,
-        duration_ms=round(seconds * 1000, 1),
-        producer=scope["state"].get("producer"),
-    ).log(level, "request")
+def _log(served: list[_Served]) -> None:
+    for scope, request_id, status, seconds in served:
+        route = scope.get("route")
+        path = route.path if route is not None else "unmatched"
+        level = "DEBUG" if path.startswith(_QUIET) else "INFO"
+        logger.bind(
+            request_id=request_id,
+            method=scope["method"],
+            path=path,
+            status=status,
+            duration_ms=round(seconds * 1000, 1),
+            producer=scope["state"].get("producer"),
+        ).log(level, "request")
