@@ -46,15 +46,24 @@ to_json = partial(json.dumps, ensure_ascii=False)
 
 
 def incoming(dialect: str, columns: dict[str, TypeEngine[Any]]) -> FromClause:
-    """Return the parameter `rows` as something to join with, one column per key.
+    """Return the parameter `rows` as something to join with, one column per key."""
+    rows = _rows(dialect, columns)
+    if dialect != "postgresql":
+        return rows
+    # the planner takes a function for a hundred rows, and to find those it would read a table of
+    # some thousand from end to end; a limit tells it how many there are
+    return select(rows).limit(func.json_array_length(_ROWS)).subquery("incoming")
 
-    `json_to_recordset` in PostgreSQL (9.16.2 of its manual), `json_each` in SQLite (4.23).
-    """
+
+def _rows(dialect: str, columns: dict[str, TypeEngine[Any]]) -> FromClause:
+    """Return `json_to_recordset` in PostgreSQL (9.16.2 of its manual), `json_each` in SQLite
+    (4.23)."""
     if dialect == "postgresql":
-        # the planner takes a function for a hundred rows, and to find those it would read a table
-        # of some thousand from end to end; a limit tells it how many there are
-        count = func.json_array_length(_ROWS)
-        return select(_recordset(columns)).limit(count).subquery("incoming")
+        return (
+            func.json_to_recordset(_ROWS)
+            .table_valued(*(column(name, type_) for name, type_ in columns.items()))
+            .render_derived(name="incoming", with_types=True)
+        )
     each = func.json_each(_ROWS).table_valued(column("value", Text()), name="each")
     return select(
         *(
@@ -62,14 +71,6 @@ def incoming(dialect: str, columns: dict[str, TypeEngine[Any]]) -> FromClause:
             for name, type_ in columns.items()
         )
     ).subquery("incoming")
-
-
-def _recordset(columns: dict[str, TypeEngine[Any]]) -> FromClause:
-    return (
-        func.json_to_recordset(_ROWS)
-        .table_valued(*(column(name, type_) for name, type_ in columns.items()))
-        .render_derived(name="record", with_types=True)
-    )
 
 
 def insert_into(dialect: str, table: Table) -> Any:
@@ -82,9 +83,8 @@ def insert_rows(
 ) -> Any:
     """Return the INSERT of a batch of rows with these columns, and those that are computed."""
     computed = computed or {}
-    columns = {name: _as_json_has_it(dialect, table, name) for name in names}
-    # what joins with nothing needs no limit, which reads the rows twice
-    rows = _recordset(columns) if dialect == "postgresql" else incoming(dialect, columns)
+    # it joins with nothing, and needs no limit, which would read the rows twice
+    rows = _rows(dialect, {name: _as_json_has_it(dialect, table, name) for name in names})
     values = select(
         *(type_coerce(rows.c[name], table.c[name].type) for name in names),
         *(type_coerce(value, table.c[name].type).label(name) for name, value in computed.items()),
