@@ -1,6 +1,9 @@
 ## The frame of every HTML email: tables and inline styles, because Outlook and Gmail honour little
-## else. A part that inherits it gives its language, the blocks below and a body.
+## else. A part that inherits it gives its language, the defs below and a body.
 <%! brand = "Clarion" %>\
+<%def name="preheader()"></%def>\
+<%def name="heading()"></%def>\
+<%def name="reason()"></%def>\
 <!DOCTYPE html>
 <html lang="${self.attr.lang}" dir="ltr" xmlns="http://www.w3.org/1999/xhtml" xmlns:o="urn:schemas-microsoft-com:office:office">
 <head>
@@ -38,7 +41,7 @@ p { margin: 0 0 16px; }
 </style>
 </head>
 <body class="page" style="margin:0; padding:0; background-color:#f2f4f8;">
-<div style="display:none; max-height:0; max-width:0; overflow:hidden; opacity:0; font-size:1px; line-height:1px; color:#f2f4f8; mso-hide:all;"><%block name="preheader"/>${"&#847;&zwnj;&nbsp;" * 60 | n}</div>
+<div style="display:none; max-height:0; max-width:0; overflow:hidden; opacity:0; font-size:1px; line-height:1px; color:#f2f4f8; mso-hide:all;">${self.preheader()}${"&#847;&zwnj;&nbsp;" * 60 | n}</div>
 <table role="presentation" class="page" width="100%" cellpadding="0" cellspacing="0" border="0" bgcolor="#f2f4f8" style="background-color:#f2f4f8;">
 <tr>
 <td class="outer" align="center" style="padding:36px 16px;">
@@ -49,12 +52,12 @@ p { margin: 0 0 16px; }
 </tr>
 <tr>
 <td class="card ink" bgcolor="#ffffff" style="padding:40px; background-color:#ffffff; border:1px solid #e2e7ef; border-radius:12px; font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif; font-size:16px; line-height:25px; color:#1b2430; word-break:break-word; overflow-wrap:anywhere;">
-<h1 style="margin:0 0 18px; font-size:25px; line-height:32px; font-weight:700; letter-spacing:-0.4px; color:#1b2430;"><%block name="heading"/></h1>
+<h1 style="margin:0 0 18px; font-size:25px; line-height:32px; font-weight:700; letter-spacing:-0.4px; color:#1b2430;">${self.heading()}</h1>
 ${next.body()}
 </td>
 </tr>
 <tr>
-<td class="soft" style="padding:22px 4px 0; font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif; font-size:13px; line-height:20px; color:#64707f;"><%block name="reason"/></td>
+<td class="soft" style="padding:22px 4px 0; font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif; font-size:13px; line-height:20px; color:#64707f;">${self.reason()}</td>
 </tr>
 </table>
 <!--[if mso]></td></tr></table><![endif]-->

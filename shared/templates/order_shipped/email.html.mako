@@ -2,9 +2,9 @@
 <%namespace name="ui" file="/_layout/blocks.html.mako"/>
 <%! lang = "en" %>
 <% items = context.get("items") or [] %>
-<%block name="preheader">${carrier} has your parcel. Follow it to your door.</%block>
-<%block name="heading">Your order is on its way</%block>
-<%block name="reason">You are receiving this message because you placed order ${order_id}.</%block>
+<%def name="preheader()">${carrier} has your parcel. Follow it to your door.</%def>
+<%def name="heading()">Your order is on its way</%def>
+<%def name="reason()">You are receiving this message because you placed order ${order_id}.</%def>
 <p>Hello ${user_name}, we have handed your order to ${carrier}. You can follow it from here to your door.</p>
 <%ui:panel><table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0">
 ${ui.fact("Order", order_id)}

@@ -2,9 +2,9 @@
 <%namespace name="ui" file="/_layout/blocks.html.mako"/>
 <%! lang = "en" %>
 <% unit = "minute" if str(expires_minutes) == "1" else "minutes" %>
-<%block name="preheader">It is valid for a short time. Never pass it on.</%block>
-<%block name="heading">Your sign-in code</%block>
-<%block name="reason">You are receiving this message because someone asked to sign in with this address.</%block>
+<%def name="preheader()">It is valid for a short time. Never pass it on.</%def>
+<%def name="heading()">Your sign-in code</%def>
+<%def name="reason()">You are receiving this message because someone asked to sign in with this address.</%def>
 <p>Enter this code to finish signing in:</p>
 <%ui:panel><p style="margin:0; text-align:center; font-family:Consolas,Menlo,'Courier New',monospace; font-size:34px; line-height:44px; font-weight:700; letter-spacing:6px; color:#1b2430;">${code}</p></%ui:panel>
 <p>It expires in ${expires_minutes} ${unit} and works once.</p>

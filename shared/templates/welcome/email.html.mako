@@ -2,9 +2,9 @@
 <%namespace name="ui" file="/_layout/blocks.html.mako"/>
 <%! lang = "en" %>
 <% start_url = context.get("start_url") %>
-<%block name="preheader">Your account is ready. Here is what happens next.</%block>
-<%block name="heading">Welcome, ${user_name}</%block>
-<%block name="reason">You are receiving this message because an account was created with this address.</%block>
+<%def name="preheader()">Your account is ready. Here is what happens next.</%def>
+<%def name="heading()">Welcome, ${user_name}</%def>
+<%def name="reason()">You are receiving this message because an account was created with this address.</%def>
 <p>Thank you for signing up. Your account is ready, and you can start right away.</p>
 <p>From now on, messages about your account come to this address. If you need a hand, reply to this email and a person will answer.</p>
 % if start_url:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from clarion.templates import TemplateRepository
 Build = Callable[[dict[str, str]], TemplateRepository]
 Notify = Callable[..., Notification]
 
+LAYOUT = Path(__file__).parents[3] / "shared" / "templates" / "_layout" / "email.html.mako"
 SECRET = "s3cret-4711"
 SID = "HX" + "0aF" * 10 + "00"
 
@@ -92,6 +94,24 @@ def test_a_shared_layout_surrounds_the_part_and_escapes_too(build: Build, notify
     parts = repository.render(notify("email", {"a": "1 < 2", "brand": "A&B"}))
 
     assert parts["html"] == "<p>A&amp;B</p><b>1 &lt; 2</b>\n"
+
+
+def test_a_part_may_leave_out_what_the_layout_of_emails_asks_for(
+    build: Build, notify: Notify
+) -> None:
+    repository = build(
+        {
+            "_layout/email.html.mako": LAYOUT.read_text(),
+            "hello/email.subject.mako": "x",
+            "hello/email.html.mako": "<%inherit file='/_layout/email.html.mako'/>"
+            "<%! lang = 'en' %><%block name='heading'>Hello, ${a}</%block>Body",
+        }
+    )
+
+    html = repository.render(notify("email", {"a": "Ann"}))["html"]
+
+    # in the title and above the body, and not once more where the block stands
+    assert html.count("Hello, Ann") == 2
 
 
 @pytest.mark.parametrize(

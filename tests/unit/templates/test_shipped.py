@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -131,6 +132,21 @@ def test_an_email_is_well_formed_and_fits_the_clients(template_id: str) -> None:
     assert Tags(html).open == []
     assert 'lang="en"' in html
     assert len(html.encode()) < 100_000  # Gmail clips a message at 102 kB
+
+
+@pytest.mark.parametrize(("template_id", "channel"), ALL)
+def test_a_rendering_leaves_nothing_to_the_garbage_collector(
+    template_id: str, channel: Channel
+) -> None:
+    notification = build(channel, template_id, PAYLOADS[template_id])
+    REPOSITORY.render(notification)  # fills what is kept from then on
+    gc.collect()
+    gc.disable()
+    try:
+        REPOSITORY.render(notification)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_the_items_of_an_order_are_listed() -> None:
