@@ -1,1 +1,1 @@
-"""placeholder"""
+"""The email worker: renders emails and hands them to SendGrid."""

@@ -1,1 +1,1 @@
-"""placeholder"""
+"""The push worker: renders push messages and hands them to FCM."""

@@ -1,1 +1,1 @@
-"""placeholder"""
+"""The WhatsApp worker: renders messages and hands them to Twilio."""
