@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from yarl import URL
@@ -127,6 +128,26 @@ async def test_no_node_there_is_told_of_each() -> None:
 
     assert all(str(caught.value).count(f"127.0.0.1:{port}") == 2 for port in ports)
     assert "hush" not in str(caught.value)
+
+
+async def test_a_subscription_that_the_broker_ended_is_taken_up_again(
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ, tmp_path: Path
+) -> None:
+    broker, inbox = await harness.open(), Inbox()
+    consumer = await broker.consume(LANE, inbox, prefetch=1)
+    definitions = str(tmp_path / "definitions.json")
+    await asyncio.to_thread(rabbitmq.ctl, "export_definitions", definitions)
+
+    await asyncio.to_thread(rabbitmq.ctl, "delete_queue", "notifications.email.normal")
+    await _until(lambda: not consumer.active)
+    await asyncio.to_thread(rabbitmq.ctl, "import_definitions", definitions)
+    await _until(lambda: consumer.active)
+
+    for body in (b"first", b"second", b"third"):
+        await broker.publish(LANE, body, {"trace": "abc"})
+        delivery = await inbox.next()
+        assert (delivery.body, delivery.headers) == (body, {"trace": "abc"})
+        await delivery.ack()
 
 
 async def test_consumers_are_restored_after_their_connection_was_closed(

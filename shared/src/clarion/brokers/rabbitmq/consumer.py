@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from datetime import datetime
 
 from aio_pika.abc import (
     AbstractChannel,
@@ -13,7 +14,9 @@ from aio_pika.abc import (
     AbstractRobustChannel,
 )
 from aio_pika.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
-from aiormq.abc import AbstractChannel as PlainChannel
+from aiormq import Channel as PlainChannel
+from aiormq.abc import AbstractChannel as AnyChannel
+from aiormq.abc import DeliveredMessage
 
 from clarion.brokers.base import Consumer
 from clarion.brokers.in_flight import InFlight
@@ -39,7 +42,7 @@ class RabbitMQConsumer(Consumer):
         self._robust: AbstractRobustChannel | None = None
         self._queue: AbstractQueue | None = None
         self._tag = ""
-        self._channel: PlainChannel | None = None
+        self._channel: AnyChannel | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._acknowledger: Acknowledger | None = None
 
@@ -57,7 +60,7 @@ class RabbitMQConsumer(Consumer):
                 f"no queue {self.name}: import rabbitmq/definitions.json"
             ) from error
         self._channel = await channel.get_underlay_channel()
-        self._tag = await self._queue.consume(self._take)
+        self._tag = await self._queue.consume(self._take_wrapped)
 
     @property
     def active(self) -> bool:
@@ -93,7 +96,7 @@ class RabbitMQConsumer(Consumer):
             self._leaving.cancel()
 
     async def _leave(self) -> None:
-        # what came right before the broker's answer reaches `_take` some turns of the loop later
+        # what came right before the broker's answer reaches us some turns of the loop later
         await asyncio.sleep(LINGER)
         await self._in_flight.drained()
         if self._robust is not None:
@@ -106,32 +109,75 @@ class RabbitMQConsumer(Consumer):
         if channel is not None:
             self._channel = await channel.get_underlay_channel()
 
-    async def _take(self, message: AbstractIncomingMessage) -> None:
-        # the library cancels this callback when the connection is lost; a task of our own lives on
+    async def _take_wrapped(self, message: AbstractIncomingMessage) -> None:
+        """Take one of the first messages of a subscription, and have the next ones come plain.
+
+        aio-pika subscribes, and does so anew whenever the subscription is lost. What it makes of
+        each message, an object of twenty checked attributes and a task, is a tenth of a worker's
+        CPU, and nobody asks for it here.
+        """
         try:
             channel = message.channel
         except ChannelInvalidStateError:
             return  # its channel has gone already, and it comes again
+        if isinstance(channel, PlainChannel) and message.consumer_tag in channel.consumers:
+            channel.consumers[message.consumer_tag] = self._take
+        await self._hand_out(
+            _Original(
+                self._acknowledger_of(channel),
+                message.delivery_tag,
+                message.routing_key,
+                message.headers,
+                message.timestamp,
+                message.body,
+            )
+        )
+
+    async def _take(self, message: DeliveredMessage) -> None:
+        properties = message.header.properties
+        await self._hand_out(
+            _Original(
+                self._acknowledger_of(message.channel),
+                message.delivery_tag,
+                message.routing_key,
+                properties.headers or {},
+                properties.timestamp,
+                message.body,
+            )
+        )
+
+    def _acknowledger_of(self, channel: AnyChannel) -> Acknowledger:
         if self._acknowledger is None or self._acknowledger.channel is not channel:
             self._acknowledger = Acknowledger(channel)
-        original = _Original(message, self._acknowledger)
-        # what was on its way when the broker was told to stop is handled like all before it: to
-        # give it back would count against its delivery limit
+        return self._acknowledger
+
+    async def _hand_out(self, original: _Original) -> None:
+        # the library cancels this callback when the connection is lost; a task of our own lives on
         if self._stopped:
             await original.give_back()
         else:
+            # what was on its way when the broker was told to stop is handled like all before it:
+            # to give it back would count against its delivery limit
             self._in_flight.hand_out(original)
 
 
 class _Original:
     """A message on the channel that it came by; settling it after that is gone changes nothing."""
 
-    def __init__(self, message: AbstractIncomingMessage, acknowledger: Acknowledger) -> None:
-        self.body = message.body
-        self.key = message.routing_key or ""
-        self.headers: Mapping[str, object] = message.headers
-        self.sent_at = message.timestamp.timestamp() if message.timestamp else None
-        self._tag = message.delivery_tag or 0
+    def __init__(
+        self,
+        acknowledger: Acknowledger,
+        tag: int | None,
+        key: str | None,
+        headers: Mapping[str, object],
+        sent_at: datetime | None,
+        body: bytes,
+    ) -> None:
+        self.body = body
+        self.key = key or ""
+        self.headers = headers
+        self.sent_at = sent_at.timestamp() if sent_at else None
+        self._tag = tag or 0
         self._acknowledger = acknowledger
 
     @property
