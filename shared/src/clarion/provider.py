@@ -71,7 +71,8 @@ async def ask(
     try:
         return await provider.send(message, attempt)
     except SendError as error:
-        return error
+        # its traceback leads to frames that hold it: a circle for the garbage collector
+        return error.with_traceback(None)
     except Exception as error:  # noqa: BLE001  a provider's bug must not hold its message for ever
         logger.bind(notification_id=attempt.notification_id).exception("the provider broke")
         # how far the call got is not known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -23,8 +24,11 @@ from clarion.errors import (
 )
 from clarion.provider import (
     MAX_TEXT,
+    Attempt,
     HttpTransport,
     Reply,
+    SentMessage,
+    ask,
     excerpt,
     of_status,
     report_unknown,
@@ -246,3 +250,25 @@ def test_an_unknown_code_is_logged_once() -> None:
 
     logger.remove(sink)
     assert [line.strip()[-5:] for line in lines] == ["99999", "99998"]
+
+
+class Refusing:
+    """A provider whose frame holds the error that it raises, as frames do."""
+
+    name = "refusing"
+
+    async def send(self, message: str, attempt: Attempt) -> SentMessage:
+        error = Transient(f"not now: {message}", code="500")
+        raise error
+
+
+async def test_a_refusal_leaves_nothing_to_the_garbage_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        answer = await ask(Refusing(), "hello", Attempt("notif_1", 1))
+        assert str(answer) == "500: not now: hello"
+        del answer
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
