@@ -16,6 +16,7 @@ from clarion.templates.refusals import (
     MAKO_NAMES,
     NotDerivable,
     name_taken,
+    refuse_arguments,
     refuse_builtins,
     refuse_rebinding,
 )
@@ -67,6 +68,7 @@ def lookups_of(code: str) -> Lookups:
         refuse_rebinding(function)
     optional = frozenset(_context_gets(tree)) | optional_args
     required = names - MAKO_NAMES - set(dir(builtins)) - _imported(tree)
+    refuse_arguments(tree, {*required, *optional, *required_args})
     return Lookups(frozenset(required), optional - required, required_args, references)
 
 

@@ -14,6 +14,9 @@ MAKO_NAMES = frozenset(
 )
 """Names that Mako itself gives a template."""
 
+_ARGUMENTS = frozenset({"buffer", "callable_", "tmpl"})
+"""Arguments of Mako's own functions, which are handed the payload's values by name beside them."""
+
 
 class NotDerivable(Exception):
     """Something in a template whose variables cannot be told before it runs."""
@@ -42,6 +45,20 @@ def refuse_builtins(tree: ast.AST, names: set[str]) -> None:
         as_variable = node.id in suspects and not _is_exception(node.id) and id(node) not in called
         if as_variable or (node.id in MAKO_NAMES and id(node) in printed):
             raise NotDerivable(node.lineno, name_taken(node.id))
+
+
+def refuse_arguments(tree: ast.AST, variables: set[str]) -> None:
+    """Raise `NotDerivable` for a variable that Mako could not be handed."""
+    for name in sorted(variables & _ARGUMENTS):
+        lines = (
+            node.lineno
+            for node in ast.walk(tree)
+            if (isinstance(node, ast.Name) and node.id == name)
+            or (isinstance(node, ast.arg) and node.arg == name)
+            or (isinstance(node, ast.Constant) and node.value == name)
+        )
+        # Mako looks it up where its function begins: the last line is one where it is used
+        raise NotDerivable(max(lines), name_taken(name))
 
 
 def _prints(function: ast.expr) -> bool:
