@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
+import aio_pika
 import pytest
 from yarl import URL
 
 from clarion.brokers import open_broker
 from clarion.brokers.base import Broker, Consumer
+from clarion.brokers.topology import LANE_QUEUES
 from clarion.errors import BrokerUnavailable, TopologyMismatch
 from clarion_testing.broker_contract import LANE, OTHER_LANE, Inbox, Letters, backlog_where
 from clarion_testing.rabbitmq_harness import RabbitMQHarness
@@ -131,16 +132,22 @@ async def test_no_node_there_is_told_of_each() -> None:
 
 
 async def test_a_subscription_that_the_broker_ended_is_taken_up_again(
-    harness: RabbitMQHarness, rabbitmq: RabbitMQ, tmp_path: Path
+    harness: RabbitMQHarness, rabbitmq: RabbitMQ
 ) -> None:
     broker, inbox = await harness.open(), Inbox()
     consumer = await broker.consume(LANE, inbox, prefetch=1)
-    definitions = str(tmp_path / "definitions.json")
-    await asyncio.to_thread(rabbitmq.ctl, "export_definitions", definitions)
-
-    await asyncio.to_thread(rabbitmq.ctl, "delete_queue", "notifications.email.normal")
-    await _until(lambda: not consumer.active)
-    await asyncio.to_thread(rabbitmq.ctl, "import_definitions", definitions)
+    lane = next(queue for queue in LANE_QUEUES if queue.name == LANE.routing_key)
+    async with await aio_pika.connect(rabbitmq.admin_url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(lane.name)
+        try:
+            await _until(lambda: not consumer.active)
+        finally:
+            queue = await channel.declare_queue(
+                lane.name, durable=True, arguments={**lane.arguments}
+            )
+            for key in lane.keys:
+                await queue.bind(lane.exchange, key)
     await _until(lambda: consumer.active)
 
     for body in (b"first", b"second", b"third"):
