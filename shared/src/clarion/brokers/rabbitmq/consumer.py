@@ -25,6 +25,8 @@ from clarion.brokers.rabbitmq.connection import NodeConnection
 from clarion.brokers.rabbitmq.failures import TIMEOUT, within
 from clarion.errors import BrokerUnavailable, TopologyMismatch
 
+_Message = AbstractIncomingMessage | DeliveredMessage
+
 LINGER = 0.1
 """Seconds between the end of deliveries and the end of the channel, which would give back what is
 unsettled on it."""
@@ -122,42 +124,29 @@ class RabbitMQConsumer(Consumer):
             return  # its channel has gone already, and it comes again
         if isinstance(channel, PlainChannel) and message.consumer_tag in channel.consumers:
             channel.consumers[message.consumer_tag] = self._take
-        await self._hand_out(
-            _Original(
-                self._acknowledger_of(channel),
-                message.delivery_tag,
-                message.routing_key,
-                message.headers,
-                message.timestamp,
-                message.body,
-            )
-        )
+        await self._hand_out(channel, message, message.headers, message.timestamp)
 
     async def _take(self, message: DeliveredMessage) -> None:
         properties = message.header.properties
-        await self._hand_out(
-            _Original(
-                self._acknowledger_of(message.channel),
-                message.delivery_tag,
-                message.routing_key,
-                properties.headers or {},
-                properties.timestamp,
-                message.body,
-            )
-        )
+        headers = properties.headers or {}
+        await self._hand_out(message.channel, message, headers, properties.timestamp)
 
-    def _acknowledger_of(self, channel: AnyChannel) -> Acknowledger:
+    async def _hand_out(
+        self,
+        channel: AnyChannel,
+        message: _Message,
+        headers: Mapping[str, object],
+        sent_at: datetime | None,
+    ) -> None:
+        # the library cancels this callback when the connection is lost; a task of our own lives on
         if self._acknowledger is None or self._acknowledger.channel is not channel:
             self._acknowledger = Acknowledger(channel)
-        return self._acknowledger
-
-    async def _hand_out(self, original: _Original) -> None:
-        # the library cancels this callback when the connection is lost; a task of our own lives on
+        original = _Original(self._acknowledger, message, headers, sent_at)
+        # what was on its way when the broker was told to stop is handled like all before it: to
+        # give it back would count against its delivery limit
         if self._stopped:
             await original.give_back()
         else:
-            # what was on its way when the broker was told to stop is handled like all before it:
-            # to give it back would count against its delivery limit
             self._in_flight.hand_out(original)
 
 
@@ -167,17 +156,15 @@ class _Original:
     def __init__(
         self,
         acknowledger: Acknowledger,
-        tag: int | None,
-        key: str | None,
+        message: _Message,
         headers: Mapping[str, object],
         sent_at: datetime | None,
-        body: bytes,
     ) -> None:
-        self.body = body
-        self.key = key or ""
+        self.body = message.body
+        self.key = message.routing_key or ""
         self.headers = headers
         self.sent_at = sent_at.timestamp() if sent_at else None
-        self._tag = tag or 0
+        self._tag = message.delivery_tag or 0
         self._acknowledger = acknowledger
 
     @property
