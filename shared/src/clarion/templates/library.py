@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from io import StringIO
 from types import TracebackType
 
 from mako.exceptions import CompileException, SyntaxException, TopLevelLookupException
@@ -70,11 +71,11 @@ class Library:
         if missing := variables.required - data.keys():
             raise TemplateInvalid(f"{name}: the payload lacks {', '.join(sorted(missing))}")
         try:
-            written = _Written()
+            written = StringIO()
             context = Context(written, **data)
             self._compiled[name].template.render_context(context, **data)
             _take_apart(context)
-            return written.text
+            return written.getvalue()
         except (Exception, SystemExit) as error:  # noqa: BLE001  a template runs any code
             # not chained: the text of the cause may quote the payload
             raise TemplateInvalid(self._say(name, error)) from None
@@ -171,18 +172,6 @@ class Library:
                 found = name, _line(self._compiled[name].code, traceback.tb_lineno)
             traceback = traceback.tb_next
         return found
-
-
-class _Written:
-    """The buffer of one rendering: Mako's own copes with encodings, which no part has."""
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self.write = self._pieces.append
-
-    @property
-    def text(self) -> str:
-        return "".join(self._pieces)
 
 
 def _take_apart(context: Context) -> None:
