@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -34,6 +33,7 @@ from clarion.provider import (
     report_unknown,
     throttled,
 )
+from clarion_testing.garbage import no_garbage
 from clarion_testing.vendor import Vendor, vendor
 
 
@@ -263,12 +263,7 @@ class Refusing:
 
 
 async def test_a_refusal_leaves_nothing_to_the_garbage_collector() -> None:
-    gc.collect()
-    gc.disable()
-    try:
+    with no_garbage():
         answer = await ask(Refusing(), "hello", Attempt("notif_1", 1))
         assert str(answer) == "500: not now: hello"
         del answer
-        assert gc.collect() == 0
-    finally:
-        gc.enable()
