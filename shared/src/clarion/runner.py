@@ -160,8 +160,8 @@ def spare_the_collector() -> None:
 
     Those objects live as long as the process, and to walk them after every few hundred
     allocations was a fifth of a worker's CPU. What a message leaves in cycles is still collected,
-    and seldom, as it is next to nothing: more is walked each time that is only waiting, a tenth of
-    a gateway's CPU where it holds thousands of notifications. 50,000 objects are 5 to 10 MB.
+    but seldom: it is next to nothing, and each collection walks all that is merely waiting, a tenth
+    of the CPU of a gateway that holds thousands of notifications. 50,000 objects are 5 to 10 MB.
     """
     gc.collect()
     gc.freeze()
