@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import NoneType
 
 import aio_pika
 import pytest
 
-from clarion.brokers.base import Broker
+from clarion.brokers.base import Broker, Message
 from clarion.brokers.topology import DEAD, WORK
 from clarion.errors import QueueFull, Unroutable
 from clarion.notification import Channel
@@ -72,6 +73,11 @@ async def test_a_message_for_which_no_queue_is_bound_is_an_error(
         try:
             with pytest.raises(Unroutable, match=r"notifications\.email\.normal"):
                 await broker.publish(LANE, b"nowhere", {})
+            some = await broker.publish_all(
+                [Message(lane, b"", {}) for lane in (OTHER_LANE, LANE, LANE, OTHER_LANE)]
+            )
+            # an answer is each message's own
+            assert [type(error) for error in some] == [NoneType, Unroutable, Unroutable, NoneType]
         finally:
             await queue.bind(WORK, key)
 

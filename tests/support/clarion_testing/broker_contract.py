@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import pytest
 
-from clarion.brokers.base import Backlog, Broker, DeadLetter, Delivery
+from clarion.brokers.base import Backlog, Broker, Change, DeadLetter, Delivery, Message
 from clarion.errors import BrokerUnavailable
 from clarion.notification import Channel, Lane, Priority, Status
 
@@ -107,9 +107,9 @@ class BrokerContract:
     async def test_a_change_of_status_may_be_told_to_nobody(self, harness: BrokerHarness) -> None:
         broker = await harness.open()
 
-        await broker.tell(Channel.EMAIL, Status.SENT, b"{}")
+        told = await broker.tell_all([Change(Channel.EMAIL, Status.SENT, b"{}")] * 2)
 
-        assert (await broker.backlog()).delayed == 0
+        assert told == [None, None]
 
     async def test_a_change_of_status_is_not_told_to_a_broker_that_is_gone(
         self, harness: BrokerHarness
@@ -117,8 +117,43 @@ class BrokerContract:
         broker = await harness.open()
         await broker.close()
 
-        with pytest.raises(BrokerUnavailable):
-            await broker.tell(Channel.EMAIL, Status.SENT, b"{}")
+        told = await broker.tell_all([Change(Channel.EMAIL, Status.SENT, b"{}")] * 2)
+
+        assert [type(error) for error in told] == [BrokerUnavailable, BrokerUnavailable]
+
+    async def test_messages_that_are_published_together_go_each_its_way(
+        self, harness: BrokerHarness
+    ) -> None:
+        broker, inbox, other = await harness.open(), Inbox(), Inbox()
+        await broker.consume(LANE, inbox, prefetch=10)
+        await broker.consume(OTHER_LANE, other, prefetch=10)
+        # larger than an AMQP frame, and than nothing
+        large, empty = b"large" * 60_000, b""
+
+        published = await broker.publish_all(
+            [
+                Message(LANE, large, {"trace": "abc"}),
+                Message(OTHER_LANE, b"there", {}),
+                Message(LANE, empty, {}),
+            ]
+        )
+        first, second, third = await inbox.next(), await inbox.next(), await other.next()
+
+        assert published == [None, None, None]
+        assert (first.body, first.headers) == (large, {"trace": "abc"})
+        assert (second.body, third.body) == (empty, b"there")
+
+    async def test_any_number_of_messages_is_published_together(
+        self, harness: BrokerHarness
+    ) -> None:
+        broker = await harness.open()
+        bodies = [str(number).encode() for number in range(1000)]
+
+        published = await broker.publish_all([Message(LANE, body, {}) for body in bodies])
+
+        assert published == [None] * 1000
+        assert await broker.publish_all([]) == []
+        await backlog_where(broker, lambda backlog: ready(backlog) == 1000)
 
     async def test_a_message_goes_to_no_other_lane(self, harness: BrokerHarness) -> None:
         broker, inbox, other = await harness.open(), Inbox(), Inbox()

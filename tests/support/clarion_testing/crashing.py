@@ -1,15 +1,15 @@
 """Run a service that kills itself: `python -m clarion_testing.crashing clarion_email`.
 
-CRASH_AT names a step and a side of it, as in `claim:before`; at its CRASH_EVERY-th passage the
-process ends by SIGKILL, with whatever else it was doing. CLOCK_SKEW is how many seconds its clock
-is ahead. CHAOS_TALLY names a file that gets a line for each message that the claim absorbed.
+CRASH_AT names a step and a side of it, as in `claim:before`; when the CRASH_EVERY-th notification
+passes it the process ends by SIGKILL, with whatever else it was doing. CLOCK_SKEW is how many
+seconds its clock is ahead. CHAOS_TALLY names a file that gets a line for each message that the
+claim absorbed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 import os
 import runpy
 import signal
@@ -20,7 +20,6 @@ from typing import Any
 
 from clarion.brokers.rabbitmq import consumer
 from clarion.brokers.rabbitmq.broker import RabbitMQBroker
-from clarion.brokers.rabbitmq.publisher import Publisher
 from clarion.brokers.topology import DELAY
 from clarion.provider import HttpTransport
 from clarion.store.base import Claim, Verdict
@@ -30,16 +29,16 @@ from clarion.store.sql import SqlStore
 STEPS: dict[str, tuple[type, str]] = {
     # the gateway's
     "accept": (SqlStore, "accept_all"),
-    "publish": (RabbitMQBroker, "publish"),
-    "mark": (SqlStore, "mark_queued"),
-    "tell": (RabbitMQBroker, "tell"),
+    "publish": (RabbitMQBroker, "publish_all"),
+    "mark": (SqlStore, "mark_all_queued"),
+    "tell": (RabbitMQBroker, "tell_all"),
     "receipts": (SqlStore, "note_receipts"),
     "commit": (ReceiptWriter, "write"),  # of receipts: after it, all is written and not committed
     # a worker's
     "claim": (SqlStore, "claim"),
     "provider": (HttpTransport, "post"),
     "record": (SqlStore, "record"),
-    "retry": (Publisher, "publish"),
+    "retry": (RabbitMQBroker, "_send"),
     "ack": (consumer._Original, "ack"),
 }
 """Where a process can be killed: what each step is in the code."""
@@ -60,26 +59,29 @@ def main() -> None:
 
 
 def crash(step: str, side: str, every: int) -> None:
-    """Make the `every`-th passage of a step the last thing that this process does."""
+    """Make the passage of the `every`-th notification the last thing that this process does."""
     owner, name = STEPS[step]
-    passages = itertools.count(1)
+    passed = 0
 
-    def pass_by() -> None:
-        if next(passages) == every:
+    def pass_by(many: int) -> None:
+        nonlocal passed
+        if passed < every <= passed + many:
             os.kill(os.getpid(), signal.SIGKILL)
+        passed += many
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         async def wrapped(self: Any, *arguments: Any, **named: Any) -> Any:
             counts = step != "retry" or arguments[0] == DELAY
+            many = len(arguments[0]) if "_all" in name else 1
             if counts and side == "before":
-                pass_by()
+                pass_by(many)
             result = await original(self, *arguments, **named)
             if counts and side == "after":
                 if step == "ack":
                     # the client library writes in a task of its own: let the frame leave
                     await asyncio.sleep(0.01)
-                pass_by()
+                pass_by(many)
             return result
 
         return wrapped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from clarion.brokers.base import Headers
+from clarion.brokers.base import Message
 from clarion.brokers.memory import MemoryBroker
-from clarion.errors import BrokerUnavailable, QueueFull, Unroutable
+from clarion.errors import BrokerError, BrokerUnavailable, QueueFull, Unroutable
 from clarion.notification import Channel, Lane, Notification
 from clarion.runner import listen, serving
 from clarion.store import migrate, open_store
@@ -64,17 +64,23 @@ class TestBroker(MemoryBroker):
             raise BrokerUnavailable("the test switched it off")
         await super().connect()
 
-    async def publish(self, lane: Lane, body: bytes, headers: Headers) -> None:
+    async def publish_all(self, messages: Sequence[Message]) -> list[BrokerError | None]:
+        return [await self._publish(message) for message in messages]
+
+    async def _publish(self, message: Message) -> BrokerError | None:
+        lane = message.lane
         if self.down:
-            raise BrokerUnavailable("the test switched it off")
+            return BrokerUnavailable("the test switched it off")
         if lane in self.unbound:
-            raise Unroutable(f"no queue is bound for {lane.routing_key}")
+            return Unroutable(f"no queue is bound for {lane.routing_key}")
         if lane in self.full:
-            raise QueueFull(f"{lane.routing_key} is full")
+            return QueueFull(f"{lane.routing_key} is full")
         if self.alarm:
-            raise BrokerUnavailable(f"blocked: {self.alarm}")
-        await super().publish(lane, body, headers)
-        self.published.append(Notification.model_validate_json(body))
+            return BrokerUnavailable(f"blocked: {self.alarm}")
+        [error] = await super().publish_all([message])
+        if error is None:
+            self.published.append(Notification.model_validate_json(message.body))
+        return error
 
 
 @dataclass

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
-from clarion.brokers.base import Headers
+from clarion.brokers.base import Message
 from clarion.brokers.memory import MemoryBroker
+from clarion.errors import BrokerError
 from clarion.event import parse_event
 from clarion.notification import Channel, Lane, Priority, Status
 from clarion.store import open_store
@@ -218,14 +219,15 @@ class BuggyBroker(MemoryBroker):
 
     def __init__(self) -> None:
         super().__init__()
-        self.published: list[bytes] = []
+        self.published: list[Message] = []
         self.tried = 0
 
-    async def publish(self, lane: Lane, body: bytes, headers: Headers) -> None:
+    async def publish_all(self, messages: Sequence[Message]) -> list[BrokerError | None]:
         self.tried += 1
         if self.tried == 1:
             raise ZeroDivisionError("a bug")
-        self.published.append(body)
+        self.published += messages
+        return [None] * len(messages)
 
 
 async def test_an_unforeseen_error_does_not_end_publishing(store: Store, until: Until) -> None:

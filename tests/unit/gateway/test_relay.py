@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
+from clarion.brokers.base import Change
 from clarion.brokers.memory import MemoryBroker
-from clarion.errors import BrokerUnavailable, QueueFull
+from clarion.errors import BrokerError, BrokerUnavailable, QueueFull
 from clarion.notification import Channel, Status
 from clarion.store.outbox import OutboxStore
 from clarion_gateway.relay import Relay
@@ -26,14 +27,18 @@ class FaultyBroker(MemoryBroker):
         self.full: set[str] = set()
         self.dies_after: int | None = None
 
-    async def tell(self, channel: Channel, status: Status, body: bytes) -> None:
-        document = json.loads(body)
+    async def tell_all(self, changes: Sequence[Change]) -> list[BrokerError | None]:
+        return [await self._tell(change) for change in changes]
+
+    async def _tell(self, change: Change) -> BrokerError | None:
+        document = json.loads(change.body)
         if document["message_id"] in self.full:
-            raise QueueFull("an application's queue is full")
+            return QueueFull("an application's queue is full")
         if self.dies_after is not None and len(self.bodies) >= self.dies_after:
-            raise BrokerUnavailable("gone")
-        await super().tell(channel, status, body)
+            return BrokerUnavailable("gone")
         self.bodies.append(document)
+        [error] = await super().tell_all([change])
+        return error
 
     @property
     def ids(self) -> list[str]:

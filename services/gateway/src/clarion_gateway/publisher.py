@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from clarion.brokers.base import Broker
-from clarion.errors import BrokerError, QueueFull, StoreUnavailable, Unroutable
+from clarion.brokers.base import Broker, Message
+from clarion.errors import BrokerError, ClarionError, QueueFull, StoreUnavailable, Unroutable
 from clarion.metrics import PUBLISHED
 from clarion.notification import Lane, Notification
-from clarion.store.base import Store
+from clarion.store.base import Confirmed, Store
 from clarion_gateway.closed_lanes import ClosedLanes
 
+BATCH = 32
+"""Notifications that are published together: enough to share what a publish costs by itself."""
 BACKOFF_SECONDS = (0.1, 5.0)
 """The first and the longest pause while the broker takes nothing."""
 
@@ -39,8 +41,8 @@ class Publisher:
     New ones are handed over in memory. Those that did not fit, those that a crash or an outage
     left behind, and those whose time has come, are taken from the store every `poll` seconds: at
     most `rate` a second, so that a backlog does not crowd out what comes in. `window` is how many
-    may be under way, each until it is marked; `lease` is how many seconds other publishers leave
-    alone what this one took.
+    batches may wait for the broker; `lease` is how many seconds other publishers leave alone what
+    this one took.
     """
 
     def __init__(
@@ -49,14 +51,14 @@ class Publisher:
         broker: Broker,
         *,
         capacity: int = 10_000,
-        window: int = 1024,
+        window: int = 32,
         poll: float = 1.0,
         rate: float = 2000.0,
         lease: float = 30.0,
     ) -> None:
         self._store = store
         self._broker = broker
-        self._window = window
+        self._window = asyncio.Semaphore(window)
         self._poll = poll
         self._take = max(1, round(rate * poll))
         self._lease = lease
@@ -68,6 +70,7 @@ class Publisher:
         self._resume_at = 0.0
         self._closed = ClosedLanes(time.monotonic)
         self._tasks: list[asyncio.Task[None]] = []
+        self._batches: set[asyncio.Task[None]] = set()
 
     @property
     def state(self) -> PublisherState:
@@ -93,58 +96,80 @@ class Publisher:
 
     async def start(self) -> None:
         """Start publishing; the broker may come later."""
-        self._tasks = [asyncio.create_task(self._publish_held()) for _ in range(self._window)]
-        self._tasks.append(asyncio.create_task(self._follow_store()))
+        self._tasks = [
+            asyncio.create_task(self._follow_waiting()),
+            asyncio.create_task(self._follow_store()),
+        ]
 
     async def stop(self, grace: float = 5.0) -> None:
         """Publish what is in hand if that takes less than `grace` seconds, then stop."""
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._waiting.join()
-        for task in self._tasks:
+        tasks = {*self._tasks, *self._batches}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
 
     def _hold(self, notification: Notification) -> None:
         self._held.add(notification.notification_id)
         self._waiting.put_nowait(notification)
 
-    async def _publish_held(self) -> None:
+    async def _follow_waiting(self) -> None:
         while True:
-            notification = await self._waiting.get()
+            batch = [await self._waiting.get()]
+            # what comes while others wait for the broker shares the next batch
+            await self._window.acquire()
+            while len(batch) < BATCH and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            task = asyncio.create_task(self._bring(batch))
+            self._batches.add(task)
+            task.add_done_callback(self._batches.discard)
+
+    async def _bring(self, batch: list[Notification]) -> None:
+        """Publish a batch and mark it; what cannot go now is brought back by the poll."""
+        try:
             try:
-                # what cannot go now is let go: the row is committed, and the poll brings it back
-                if self._error is None and _lane(notification) not in self._closed.now():
-                    await self._publish(notification)
-            except Exception:  # noqa: BLE001  one bad notification must not end this publisher
-                logger.bind(notification_id=notification.notification_id).exception(
-                    "publishing failed unexpectedly"
-                )
+                confirmed = await self._publish(batch)
             finally:
-                self._held.discard(notification.notification_id)
+                self._window.release()
+            await self._mark(confirmed)
+        except Exception:  # noqa: BLE001  one bad notification must not end publishing
+            logger.bind(notification_ids=[each.notification_id for each in batch]).exception(
+                "publishing failed unexpectedly"
+            )
+        finally:
+            for each in batch:
+                self._held.discard(each.notification_id)
                 self._waiting.task_done()
 
-    async def _publish(self, notification: Notification) -> None:
-        lane = _lane(notification)
-        try:
-            await self._broker.publish(lane, notification.to_bytes(), {})
-        except (QueueFull, Unroutable) as error:
-            self._lane_failed(lane, error)
-            return
-        except BrokerError as error:
-            self._broker_failed(error)
-            return
-        self._broker_worked(lane)
-        try:
-            await self._store.mark_queued(
-                notification.notification_id, replay_no=notification.replay_no
-            )
-        except StoreUnavailable as error:
-            # it will be published once more; the worker's claim absorbs the second copy
-            logger.bind(notification_id=notification.notification_id, error=str(error)).warning(
-                "published, but not marked as queued"
-            )
+    async def _publish(self, batch: list[Notification]) -> list[Notification]:
+        """Return what the broker has confirmed."""
+        closed = self._closed.now()
+        sent = [each for each in batch if self._error is None and _lane(each) not in closed]
+        results = await self._broker.publish_all(
+            [Message(_lane(each), each.to_bytes(), {}) for each in sent]
+        )
+        confirmed = []
+        for each, error in zip(sent, results, strict=True):
+            if error is None:
+                self._broker_worked(_lane(each))
+                confirmed.append(each)
+            elif isinstance(error, QueueFull | Unroutable):
+                self._lane_failed(_lane(each), error)
+            else:
+                self._broker_failed(error)
+        return confirmed
+
+    async def _mark(self, confirmed: list[Notification]) -> None:
+        marks = [Confirmed(each.notification_id, each.replay_no) for each in confirmed]
+        for each, marked in zip(marks, await self._store.mark_all_queued(marks), strict=True):
+            if isinstance(marked, ClarionError):
+                # it will be published once more; the worker's claim absorbs the second copy
+                logger.bind(notification_id=each.notification_id, error=str(marked)).warning(
+                    "published, but not marked as queued"
+                )
 
     async def _follow_store(self) -> None:
         while True:

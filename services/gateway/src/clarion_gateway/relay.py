@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from loguru import logger
 
-from clarion.brokers.base import Broker
+from clarion.brokers.base import Broker, Change
 from clarion.errors import BrokerError, QueueFull, StoreUnavailable
 from clarion.metrics import EVENTS_HELD, EVENTS_PUBLISHED
 from clarion.store.outbox import OutboxStore, StatusEvent, Telling
@@ -16,9 +16,8 @@ from clarion_gateway.callback_urls import CallbackUrls
 
 BATCH = 256
 POLL_SECONDS = 0.25
-WINDOW = 32
-"""Confirms that may be outstanding: a few of the connection's, so that notifications go on. Of a
-small batch an eighth: it may take its time, and notifications come in between."""
+AT_ONCE = 16
+"""Events that are published together: a few, as notifications are to come in between."""
 BACKOFF_SECONDS = (0.5, 10.0)
 """The first and the longest pause while the broker or the store is away."""
 
@@ -78,30 +77,24 @@ class Relay:
         return len(telling.events)
 
     async def _publish(self, telling: Telling) -> None:
-        # all have an answer before any failure counts: nothing may be under way when rows are freed
-        window = asyncio.Semaphore(min(max(len(telling.events) // 8, 1), WINDOW))
-        results = await asyncio.gather(
-            *(self._publish_one(event, telling, window) for event in telling.events),
-            return_exceptions=True,
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        for start in range(0, len(telling.events), AT_ONCE):
+            await self._publish_together(telling, telling.events[start : start + AT_ONCE])
         if telling.held:
             logger.bind(events=len(telling.held)).warning(
                 "a queue bound to notifications.events has no room: its events are told later"
             )
 
-    async def _publish_one(
-        self, event: StatusEvent, telling: Telling, window: asyncio.Semaphore
-    ) -> None:
-        async with window:
-            try:
-                await self._broker.tell(event.channel, event.status, event.to_bytes())
-            except QueueFull:
+    async def _publish_together(self, telling: Telling, events: Sequence[StatusEvent]) -> None:
+        results = await self._broker.tell_all(
+            [Change(event.channel, event.status, event.to_bytes()) for event in events]
+        )
+        for event, error in zip(events, results, strict=True):
+            if isinstance(error, QueueFull):
                 # one application's full queue holds up what it has no room for, and no more
                 telling.held.add(event.row)
                 EVENTS_HELD.inc()
+            elif error is not None:
+                raise error
             else:
                 EVENTS_PUBLISHED.labels(event.channel, event.status).inc()
 

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from clarion.errors import BrokerError
 from clarion.notification import Channel, Lane, Priority, Status
 
 Headers = Mapping[str, str | int]
 """Kept with a message through every retry and into the dead-letter queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message, and the lane that it belongs to."""
+
+    lane: Lane
+    body: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of status that is told."""
+
+    channel: Channel
+    status: Status
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +144,26 @@ class Broker(ABC):
         """
         return None
 
-    @abstractmethod
     async def publish(self, lane: Lane, body: bytes, headers: Headers) -> None:
         """Return once the broker has taken responsibility for the message.
 
         Raises `QueueFull` where this lane has no room, `Unroutable` where there is no such lane,
         and `BrokerUnavailable`; after that one it may hold the message all the same.
         """
+        [error] = await self.publish_all([Message(lane, body, headers)])
+        if error is not None:
+            raise error
 
     @abstractmethod
-    async def tell(self, channel: Channel, status: Status, body: bytes) -> None:
-        """Return once the broker has told a change of status to all who bound a queue to hear of
-        it, be it nobody.
+    async def publish_all(self, messages: Sequence[Message]) -> list[BrokerError | None]:
+        """Return for each message what `publish` raises, or None where the broker has it."""
 
-        Raises `QueueFull` where a queue that somebody bound had no room, and `BrokerUnavailable`.
+    @abstractmethod
+    async def tell_all(self, changes: Sequence[Change]) -> list[BrokerError | None]:
+        """Tell each change of status to all who bound a queue to hear of it, be it nobody.
+
+        Returns None for each that they have all got, `QueueFull` where one of their queues had no
+        room, or `BrokerUnavailable`.
         """
 
     @abstractmethod

@@ -5,40 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clarion.brokers.base import (
     Backlog,
     Broker,
+    Change,
     Consumer,
     DeadLetter,
     DeadLetterHandler,
     Delivery,
     Handler,
-    Headers,
+    Message,
 )
 from clarion.brokers.memory_queue import Entry, MemoryConsumer, MemoryQueue
 from clarion.brokers.topology import DELIVERY_LIMIT
-from clarion.errors import BrokerUnavailable
-from clarion.notification import LANES, Channel, Lane, Status
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message, and the lane that it belongs to."""
-
-    lane: Lane
-    body: bytes
-    headers: Headers
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A change of status that was told."""
-
-    channel: Channel
-    status: Status
-    body: bytes
+from clarion.errors import BrokerError, BrokerUnavailable
+from clarion.notification import LANES, Channel, Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +35,7 @@ class Buried(Message):
 
 
 MOST_TOLD = 1000
+_CLOSED = "the memory broker is closed"
 
 
 class MemoryBroker(Broker):
@@ -67,7 +52,7 @@ class MemoryBroker(Broker):
         self._timers: dict[Entry[Message], asyncio.TimerHandle] = {}
         self._dead: list[Buried] = []
         # nobody can bind a queue here: the last ones are kept to be looked at
-        self.told: deque[Told] = deque(maxlen=MOST_TOLD)
+        self.told: deque[Change] = deque(maxlen=MOST_TOLD)
 
     async def connect(self) -> None:
         """Open it; what waited for its time goes on waiting."""
@@ -82,15 +67,21 @@ class MemoryBroker(Broker):
         """Whether it is open."""
         return self._open
 
-    async def publish(self, lane: Lane, body: bytes, headers: Headers) -> None:
-        """Put the message at the end of its lane. Raises `BrokerUnavailable` when closed."""
-        self._require_open()
-        self._lanes[lane].put(Entry(Message(lane, bytes(body), dict(headers))))
+    async def publish_all(self, messages: Sequence[Message]) -> list[BrokerError | None]:
+        """Put each message at the end of its lane; all fail while it is closed."""
+        if not self._open:
+            return [BrokerUnavailable(_CLOSED)] * len(messages)
+        for each in messages:
+            copy = Message(each.lane, bytes(each.body), dict(each.headers))
+            self._lanes[each.lane].put(Entry(copy))
+        return [None] * len(messages)
 
-    async def tell(self, channel: Channel, status: Status, body: bytes) -> None:
-        """Keep it among the last ones. Raises `BrokerUnavailable` when closed."""
-        self._require_open()
-        self.told.append(Told(channel, status, body))
+    async def tell_all(self, changes: Sequence[Change]) -> list[BrokerError | None]:
+        """Keep them among the last ones; all fail while it is closed."""
+        if not self._open:
+            return [BrokerUnavailable(_CLOSED)] * len(changes)
+        self.told.extend(changes)
+        return [None] * len(changes)
 
     async def consume(self, lane: Lane, handler: Handler, *, prefetch: int) -> Consumer:
         """Hand the lane's messages to `handler`, oldest first, in turn with other consumers."""
@@ -163,7 +154,7 @@ class MemoryBroker(Broker):
 
     def _require_open(self) -> None:
         if not self._open:
-            raise BrokerUnavailable("the memory broker is closed")
+            raise BrokerUnavailable(_CLOSED)
 
     def _wait(self, entry: Entry[Message]) -> None:
         left = self._delayed[entry] - time.monotonic()

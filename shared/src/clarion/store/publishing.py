@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from sqlalchemy import (
@@ -25,6 +24,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.sql.selectable import CompoundSelect
 
 from clarion.notification import LANES, Channel, Lane, Notification, Priority, Status, sources
+from clarion.store.base import Confirmed
 from clarion.store.clock import after, clock, now, seconds_between
 from clarion.store.incoming import DOUBLE, INTEGER, TEXT, incoming
 from clarion.store.records import NOTIFICATION, to_notification
@@ -39,14 +39,6 @@ NO_SORT = text("SET LOCAL enable_sort = off")
 """Until the statistics know of a sudden backlog, a plan that sorts looks cheap and reads it all."""
 
 _UNFINISHED = (Status.QUEUED, Status.RETRYING, Status.IN_DOUBT, Status.SENDING)
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """A notification whose message the broker has; `replay_no` is the message's, None whichever."""
-
-    notification_id: str
-    replay_no: int | None = None
 
 
 class QueuedWriter:

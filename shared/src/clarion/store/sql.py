@@ -28,6 +28,7 @@ from clarion.store import (
 from clarion.store.base import (
     Accepted,
     Claim,
+    Confirmed,
     Intake,
     NotificationHistory,
     NotificationRecord,
@@ -45,7 +46,7 @@ from clarion.store.dialogue import Silent
 from clarion.store.intake import IntakeWriter, begun
 from clarion.store.letters import DeadGroups, DeadQuery, Replay
 from clarion.store.outcomes import OutcomeWriter, Surrender, SurrenderWriter, check
-from clarion.store.publishing import Confirmed, QueuedWriter
+from clarion.store.publishing import QueuedWriter
 from clarion.store.receipts import ReceiptWriter
 from clarion.store.replaying import DiscardWriter, ReplayWriter
 from clarion.store.sql_callbacks import SqlCallbacks
@@ -95,9 +96,9 @@ class SqlStore(SqlCallbacks):
         """See `Store`."""
         return await self._accept.submit_all(map(begun, intakes))
 
-    async def mark_queued(self, notification_id: str, *, replay_no: int | None = None) -> bool:
+    async def mark_all_queued(self, confirmed: Sequence[Confirmed]) -> list[bool | ClarionError]:
         """See `Store`."""
-        return await self._queued.submit(Confirmed(notification_id, replay_no))
+        return await self._queued.submit_all(confirmed)
 
     async def take_due(
         self, limit: int, lease: float, *, without: Collection[Lane] = ()

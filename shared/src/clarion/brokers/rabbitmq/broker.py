@@ -11,14 +11,16 @@ from clarion.brokers import headers as carried
 from clarion.brokers.base import (
     Backlog,
     Broker,
+    Change,
     Consumer,
     DeadLetterHandler,
     Depth,
     Handler,
-    Headers,
+    Message,
 )
 from clarion.brokers.deliveries import from_lane, from_recorder
 from clarion.brokers.in_flight import InFlight
+from clarion.brokers.rabbitmq.confirms import Outgoing
 from clarion.brokers.rabbitmq.connection import NodeConnection, Nodes, close
 from clarion.brokers.rabbitmq.consumer import RabbitMQConsumer
 from clarion.brokers.rabbitmq.failures import TIMEOUT, within
@@ -32,8 +34,8 @@ from clarion.brokers.topology import (
     dead_queue,
     event_key,
 )
-from clarion.errors import BrokerUnavailable, TopologyMismatch
-from clarion.notification import LANES, Channel, Lane, Status
+from clarion.errors import BrokerError, BrokerUnavailable, TopologyMismatch
+from clarion.notification import LANES, Channel, Lane
 
 
 class RabbitMQBroker(Broker):
@@ -95,14 +97,28 @@ class RabbitMQBroker(Broker):
             return None
         return self._publishing.blocked
 
-    async def publish(self, lane: Lane, body: bytes, headers: Headers) -> None:
-        """Publish persistently and return once confirmed. Raises as `Broker.publish`."""
+    async def publish_all(self, messages: Sequence[Message]) -> list[BrokerError | None]:
+        """Publish persistently and return once all are confirmed, or refused."""
         stamp = {carried.QUEUED_AT: int(time.time() * 1000)}
-        await self._send(WORK, lane.routing_key, body, {**carried.kept(headers), **stamp})
+        return await self._send_all(
+            [
+                Outgoing(
+                    WORK, each.lane.routing_key, each.body, {**carried.kept(each.headers), **stamp}
+                )
+                for each in messages
+            ]
+        )
 
-    async def tell(self, channel: Channel, status: Status, body: bytes) -> None:
-        """Publish it persistently to whoever is bound, and return once confirmed."""
-        await self._send(EVENTS, event_key(channel, status), body, {}, mandatory=False)
+    async def tell_all(self, changes: Sequence[Change]) -> list[BrokerError | None]:
+        """Publish persistently to whoever is bound, and return once all are confirmed."""
+        return await self._send_all(
+            [
+                Outgoing(
+                    EVENTS, event_key(each.channel, each.status), each.body, {}, mandatory=False
+                )
+                for each in changes
+            ]
+        )
 
     async def consume(self, lane: Lane, handler: Handler, *, prefetch: int) -> Consumer:
         """Consume on a channel of its own. Raises `BrokerUnavailable`, `TopologyMismatch`."""
@@ -164,17 +180,19 @@ class RabbitMQBroker(Broker):
                 task.cancel()
 
     async def _send(
-        self,
-        exchange: str,
-        key: str,
-        body: bytes,
-        headers: Mapping[str, object],
-        *,
-        mandatory: bool = True,
+        self, exchange: str, key: str, body: bytes, headers: Mapping[str, object]
     ) -> None:
+        [error] = await self._send_all([Outgoing(exchange, key, body, headers)])
+        if error is not None:
+            raise error
+
+    async def _send_all(self, messages: Sequence[Outgoing]) -> list[BrokerError | None]:
         if self._publisher is None or not self._publisher.ready:
-            raise BrokerUnavailable(f"publish {key}: not connected to {self._nodes.address}")
-        await self._publisher.publish(exchange, key, body, headers, mandatory=mandatory)
+            return [
+                BrokerUnavailable(f"publish {each.key}: not connected to {self._nodes.address}")
+                for each in messages
+            ]
+        return await self._publisher.publish_all(messages)
 
     def _oldest(self, lane: Lane) -> float | None:
         held = [
