@@ -3,25 +3,38 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 from loguru import logger
 
 from clarion import logs
+from clarion.notification import Channel
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
+def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., io.StringIO]]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    stream = io.StringIO()
-    logs.configure("email", "INFO", stream)
-    yield stream
+    monkeypatch.setattr(logs, "_noting", None)
+
+    def configure(**options: Any) -> io.StringIO:
+        stream = io.StringIO()
+        logs.configure("email", "INFO", stream, **options)
+        return stream
+
+    yield configure
     logger.remove()
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def stream(configure: Callable[..., io.StringIO]) -> io.StringIO:
+    return configure()
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -81,22 +94,61 @@ def test_a_line_break_cannot_forge_a_second_line(stream: io.StringIO) -> None:
         ("email:1 as email at 127.0.0.1:5672", "email:1 as email at 127.0.0.1:5672"),
     ],
 )
-def test_what_others_say_is_looked_through(said: str, written: str) -> None:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    stream = io.StringIO()
-    logs.configure("email", "INFO", stream, secrets=["hunter2", "hunter22", "at"])
-    try:
-        logger.bind(detail=said, nested={"all": [said]}, error=ValueError(said)).info("{}", said)
-    finally:
-        logger.remove()
-        root.handlers[:] = handlers
-        root.setLevel(level)
+def test_what_others_say_is_looked_through(
+    configure: Callable[..., io.StringIO], said: str, written: str
+) -> None:
+    stream = configure(secrets=["hunter2", "hunter22", "at"])
 
-    (line,) = lines(stream)
-    context = line["context"]
-    assert line["message"] == context["detail"] == context["error"] == written
-    assert context["nested"] == {"all": [written]}
+    logger.bind(detail=said, nested={"all": [said]}, error=ValueError(said)).info("{}", said)
+    logs.note("INFO", said, detail=said, nested={"all": [said]}, error=ValueError(said))
+
+    for line in lines(stream):
+        context = line["context"]
+        assert line["message"] == context["detail"] == context["error"] == written
+        assert context["nested"] == {"all": [written]}
+    assert len(lines(stream)) == 2
+
+
+FOUND: dict[str, Any] = {
+    "notification_id": "notif_1",
+    "channel": Channel.EMAIL,
+    "status": HTTPStatus.ACCEPTED,
+    "attempt": 1,
+    "seconds": 0.5,
+    "ok": True,
+    "reason": None,
+    "text": "Gr\u00fc\u00dfe \u2028 \ud83d",
+}
+
+
+def test_a_note_is_a_line_like_any_other(stream: io.StringIO) -> None:
+    logger.bind(**FOUND).info("notification sent")
+    logs.note("INFO", "notification sent", **FOUND)
+
+    bound, noted = lines(stream)
+    assert stream.getvalue().isascii()
+    times = [datetime.fromisoformat(line.pop("timestamp")) for line in (bound, noted)]
+    assert times == sorted(times)
+    assert times[0].utcoffset() == times[1].utcoffset()
+    assert bound == noted
+    assert noted["context"] == {"service": "email", **FOUND}
+
+
+def test_a_note_below_the_level_is_not_written(stream: io.StringIO) -> None:
+    logs.note("DEBUG", "request")
+
+    assert lines(stream) == []
+
+
+def test_without_a_stream_of_ours_a_note_goes_where_other_lines_go(
+    configure: Callable[..., io.StringIO],
+) -> None:
+    records: list[Any] = []
+    logger.add(lambda message: records.append(message.record), level="INFO")
+
+    logs.note("INFO", "request", status=202)
+
+    assert [(each["message"], each["extra"]["status"]) for each in records] == [("request", 202)]
 
 
 @pytest.mark.parametrize(

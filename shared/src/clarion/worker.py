@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 from loguru import logger
 
-from clarion import metrics
+from clarion import logs, metrics
 from clarion.brokers.base import Broker, Delivery
 from clarion.circuit import CircuitPolicy, State
 from clarion.claiming import Claimant, with_patience
@@ -259,24 +259,24 @@ class Worker(Generic[MessageT]):
         """Count and log what became of an attempt, and say how its message ends."""
         metrics.SENT.labels(self.channel, outcome.status).inc()
         metrics.SEND_DURATION.labels(self.channel).observe(outcome.duration_ms)
-        log = logger.bind(
-            notification_id=outcome.notification_id,
-            channel=self.channel,
-            attempt=outcome.attempt,
-            provider=outcome.provider,
-            provider_id=outcome.provider_message_id,
-            provider_code=outcome.provider_code,
-            reason=outcome.reason,
-            duration_ms=round(outcome.duration_ms, 1),
-        )
+        found = {
+            "notification_id": outcome.notification_id,
+            "channel": self.channel,
+            "attempt": outcome.attempt,
+            "provider": outcome.provider,
+            "provider_id": outcome.provider_message_id,
+            "provider_code": outcome.provider_code,
+            "reason": outcome.reason,
+            "duration_ms": round(outcome.duration_ms, 1),
+        }
         if outcome.status is Status.SENT:
-            log.info("notification sent")
+            logs.note("INFO", "notification sent", **found)
             return ACK
         if outcome.retry_in is not None:
             metrics.RETRIES.labels(self.channel, outcome.reason).inc()
-            log.bind(retry_in=outcome.retry_in).warning("attempt put off")
+            logger.bind(**found, retry_in=outcome.retry_in).warning("attempt put off")
             return Settlement(delay=outcome.retry_in)
-        log.error("notification failed")
+        logger.bind(**found).error("notification failed")
         detail = f"{outcome.provider} {outcome.provider_code}: {outcome.provider_text}"
         return self._dead(outcome.reason or Reason.PROVIDER_REJECTED, detail)
 

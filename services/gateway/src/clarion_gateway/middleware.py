@@ -10,6 +10,7 @@ from http import HTTPStatus
 from loguru import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from clarion import logs
 from clarion_gateway.gathering import Gathering
 from clarion_gateway.problems import Problem
 
@@ -87,11 +88,13 @@ def _log(served: list[_Served]) -> None:
         route = scope.get("route")
         path = route.path if route is not None else "unmatched"
         level = "DEBUG" if path.startswith(_QUIET) else "INFO"
-        logger.bind(
+        logs.note(
+            level,
+            "request",
             request_id=request_id,
             method=scope["method"],
             path=path,
             status=status,
             duration_ms=round(seconds * 1000, 1),
             producer=scope["state"].get("producer"),
-        ).log(level, "request")
+        )
