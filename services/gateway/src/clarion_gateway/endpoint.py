@@ -8,10 +8,13 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from clarion.errors import FieldProblem
 from clarion.event import problems_of
@@ -51,7 +54,7 @@ def routes(endpoints: Iterable[Endpoint], keys: ApiKeys, rate: RateLimit) -> lis
         if endpoint.scope is not None:
             handler = _guarded(handler, endpoint.scope, keys, rate)
         by_path.setdefault(endpoint.path, {})[endpoint.method] = handler
-    served = [Route(path, _dispatch(handlers)) for path, handlers in by_path.items()]
+    served = [Route(path, _Resource(handlers)) for path, handlers in by_path.items()]
     for route in served:
         # every method comes to the dispatcher; else GET /batch would be looked up as an id
         route.methods = None
@@ -87,6 +90,11 @@ def malformed(message: str) -> Problem:
     return Problem(400, f"the body is not valid JSON (RFC 8259, UTF-8): {message}")
 
 
+def json_response(body: object, status: int = HTTPStatus.OK) -> Response:
+    """Return an answer with this as its body, of types that JSON knows."""
+    return Response(to_json(body), status, media_type="application/json")
+
+
 def model_response(model: BaseModel, status: int = HTTPStatus.OK) -> Response:
     """Return an answer with the model as its body."""
     return Response(model.model_dump_json(), status, media_type="application/json")
@@ -104,13 +112,18 @@ def _guarded(handler: Handler, scope: Scope, keys: ApiKeys, rate: RateLimit) -> 
     return guarded
 
 
-def _dispatch(handlers: Mapping[str, Handler]) -> Handler:
-    allowed = ", ".join(sorted({*handlers, *(("HEAD",) if "GET" in handlers else ())}))
+class _Resource:
+    """A path as an application: what Starlette wraps a function into would look for exceptions to
+    handle once more, around every request."""
 
-    async def dispatch(request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        if method not in handlers:
-            raise HTTPException(405, headers={"Allow": allowed})
-        return await handlers[method](request)
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+        self._allowed = ", ".join(sorted({*handlers, *(("HEAD",) if "GET" in handlers else ())}))
 
-    return dispatch
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        handler = self._handlers.get(method)
+        if handler is None:
+            raise HTTPException(405, headers={"Allow": self._allowed})
+        response = await handler(Request(scope, receive, send))
+        await response(scope, receive, send)

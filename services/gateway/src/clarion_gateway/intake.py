@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from clarion.errors import (
@@ -22,8 +23,15 @@ from clarion.store.base import Accepted, Intake, Query, Store
 from clarion.templates import TemplateRepository
 from clarion_gateway.publisher import Publisher
 
-Checked = tuple[Event, tuple[Notification, ...]]
-"""An event and its notifications, as `Acceptor.check` returned them."""
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An event that may be accepted, and the notifications that it becomes."""
+
+    producer: str
+    event: Event
+    notifications: tuple[Notification, ...]
+
 
 Answer = list[Accepted] | ClarionError
 """What became of an event: its notifications, or why it was not accepted."""
@@ -49,8 +57,8 @@ class Acceptor:
         self._on_doubt = on_doubt
         self._told = told
 
-    def check(self, event: Event) -> tuple[Notification, ...]:
-        """Return the event's notifications, each of which its template can render.
+    def check(self, producer: str, event: Event) -> Checked:
+        """Return the event with its notifications, each of which its template can render.
 
         Raises `InvalidEvent` with every field that is wrong.
         """
@@ -63,35 +71,26 @@ class Acceptor:
             problems.update(dict.fromkeys(self._check_template(notification)))
         if problems:
             raise InvalidEvent(list(problems))
-        return notifications
+        return Checked(producer, event, notifications)
 
-    async def accept(
-        self, producer: str, event: Event, notifications: tuple[Notification, ...]
-    ) -> list[Accepted]:
-        """Return once the notifications are committed, or were before; then they are published.
+    async def accept_all(self, events: Sequence[Checked]) -> list[Answer]:
+        """Return once each event is committed, or was before, and is published then; or refused.
 
-        Raises `InvalidEvent`, `MessageIdConflict`, `RowRefused`, `StoreUnavailable`, or
+        It is refused with `InvalidEvent`, `MessageIdConflict`, `RowRefused`, `StoreUnavailable`, or
         `BrokerUnavailable` while an alarm holds publishers back: what is full is not filled more.
         """
-        [answer] = await self.accept_all(producer, [(event, notifications)])
-        if isinstance(answer, ClarionError):
-            raise answer
-        return answer
-
-    async def accept_all(self, producer: str, events: Sequence[Checked]) -> list[Answer]:
-        """Return for each event what `accept` returns or raises."""
         try:
             self._refuse_if_blocked()
             async with asyncio.timeout(self._seconds):
-                answers = await self._store_all(producer, events)
+                answers = await self._store_all(events)
         except TimeoutError:
             return [StoreUnavailable("the database did not answer in time")] * len(events)
         except (StoreUnavailable, BrokerUnavailable) as error:
             return [error] * len(events)
         accepted: Counter[tuple[Channel, bool]] = Counter()
-        for (_, notifications), answer in zip(events, answers, strict=True):
+        for each, answer in zip(events, answers, strict=True):
             if not isinstance(answer, ClarionError):
-                self._publish(notifications, answer)
+                self._publish(each.notifications, answer)
                 accepted.update((item.channel, item.duplicate) for item in answer)
         for (channel, duplicate), count in accepted.items():
             ACCEPTED.labels(channel.value, "true" if duplicate else "false").inc(count)
@@ -102,45 +101,49 @@ class Acceptor:
         if blocked is not None:
             raise BrokerUnavailable(f"RabbitMQ holds publishers back: {blocked}")
 
-    async def _store_all(self, producer: str, events: Sequence[Checked]) -> list[Answer]:
+    async def _store_all(self, events: Sequence[Checked]) -> list[Answer]:
         now = datetime.now(UTC)
-        late = [await self._late(producer, event, now) for event, _ in events]
-        stored = iter(
-            await self._store.accept_all(
-                [
-                    self._intake(producer, event, notifications, now)
-                    for (event, notifications), refusal in zip(events, late, strict=True)
-                    if refusal is None
-                ]
-            )
+        problems = [each.event.time_problems(now) for each in events]
+        if not any(problems):
+            return await self._store.accept_all([self._intake(each, now) for each in events])
+        in_time = [each for each, wrong in zip(events, problems, strict=True) if not wrong]
+        late = [
+            self._store_late(each, wrong, now)
+            for each, wrong in zip(events, problems, strict=True)
+            if wrong
+        ]
+        stored, known = await asyncio.gather(
+            self._store.accept_all([self._intake(each, now) for each in in_time]),
+            asyncio.gather(*late),
         )
-        return [next(stored) if refusal is None else refusal for refusal in late]
+        answers, others = iter(stored), iter(known)
+        return [next(others if wrong else answers) for wrong in problems]
 
-    async def _late(self, producer: str, event: Event, now: datetime) -> ClarionError | None:
-        """Return the refusal of an event whose times do not fit `now`, if it is not a repeat."""
-        problems = event.time_problems(now)
-        if not problems:
-            return None
-        # a repeat of what was accepted in time is a duplicate, whatever the time is now
-        query = Query(producer=producer, message_id=event.message_id)
+    async def _store_late(
+        self, late: Checked, problems: list[FieldProblem], now: datetime
+    ) -> Answer:
+        """Refuse an event whose times do not fit `now`, unless it was accepted when they did."""
+        query = Query(producer=late.producer, message_id=late.event.message_id)
         try:
             known = (await self._store.find(query, limit=1)).records
         except StoreUnavailable as error:
             return error
-        return None if known else InvalidEvent(problems)
+        if not known:
+            return InvalidEvent(problems)
+        [answer] = await self._store.accept_all([self._intake(late, now)])
+        return answer
 
-    def _intake(
-        self, producer: str, event: Event, notifications: tuple[Notification, ...], now: datetime
-    ) -> Intake:
+    def _intake(self, checked: Checked, now: datetime) -> Intake:
+        event = checked.event
         waits = event.send_at is not None and event.send_at > now
         status = Status.SCHEDULED if waits else Status.ACCEPTED
         return Intake(
-            producer,
+            checked.producer,
             event.message_id,
             event.digest(),
-            notifications,
+            checked.notifications,
             status,
-            told=self._told(producer),
+            told=self._told(checked.producer),
         )
 
     def _publish(self, notifications: tuple[Notification, ...], accepted: list[Accepted]) -> None:

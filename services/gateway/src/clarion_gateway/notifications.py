@@ -7,18 +7,25 @@ from typing import Any
 
 from pydantic_core import from_json
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from clarion.errors import ClarionError, FieldProblem
 from clarion.event import Event, parse_event
 from clarion.notification import FINAL, Status
 from clarion.store.base import Accepted, NotificationHistory, Query, Store
 from clarion_gateway import models
-from clarion_gateway.endpoint import Endpoint, malformed, model_response, parse_body, parse_query
+from clarion_gateway.endpoint import (
+    Endpoint,
+    json_response,
+    malformed,
+    model_response,
+    parse_query,
+)
 from clarion_gateway.intake import Acceptor, Answer, Checked
 from clarion_gateway.limits import Limits, read_json
 from clarion_gateway.problems import RETRY_AFTER, Problem, problem_of, unprocessable
 from clarion_gateway.rate import RateLimit
+from clarion_gateway.reception import Reception
 
 _BODY_REFUSALS = (400, 408, 413, 415, 422, 503)
 
@@ -30,25 +37,25 @@ class Notifications:
 
     def __init__(self, acceptor: Acceptor, store: Store, rate: RateLimit, limits: Limits) -> None:
         self._acceptor = acceptor
+        self._reception = Reception(acceptor)
         self._store = store
         self._rate = rate
         self._limits = limits
 
     async def send(self, request: Request) -> Response:
         """Accept one event."""
-        event = parse_body(Event, await read_json(request, self._limits))
-        notifications = self._acceptor.check(event)
-        accepted = await self._acceptor.accept(request.state.producer, event, notifications)
-        return JSONResponse({"notifications": _shown(accepted)}, _status(accepted))
+        body = await read_json(request, self._limits)
+        accepted = await self._reception.take_in(request.state.producer, body)
+        return json_response({"notifications": _shown(accepted)}, _status(accepted))
 
     async def send_batch(self, request: Request) -> Response:
         """Accept many events, each by itself."""
         events = _events(await read_json(request, self._limits), self._limits)
         producer = request.state.producer
         self._rate.charge(producer, len(events) - 1)
-        checked = await self._check_all(events)
+        checked = await self._check_all(producer, events)
         sound = [item for item in checked if not isinstance(item, Exception)]
-        answers = iter(await self._acceptor.accept_all(producer, sound))
+        answers = iter(await self._acceptor.accept_all(sound))
         results = [
             _result(index, item if isinstance(item, Exception) else next(answers))
             for index, item in enumerate(checked)
@@ -58,7 +65,7 @@ class Notifications:
             detail = results[0]["problem"]["detail"]
             raise Problem(503, f"none of the batch: {detail}", headers={"Retry-After": RETRY_AFTER})
         status = statuses.pop() if statuses <= {200} or statuses == {202} else 207
-        return JSONResponse({"results": results}, status)
+        return json_response({"results": results}, status)
 
     async def show(self, request: Request) -> Response:
         """Show one notification."""
@@ -181,7 +188,9 @@ class Notifications:
             raise Problem(404, "there is no such notification")
         return history
 
-    async def _check_all(self, events: list[Any]) -> list[Checked | ClarionError | Problem]:
+    async def _check_all(
+        self, producer: str, events: list[Any]
+    ) -> list[Checked | ClarionError | Problem]:
         checked: list[Checked | ClarionError | Problem] = []
         room = self._limits.batch_notifications
         for raw in events:
@@ -189,12 +198,11 @@ class Notifications:
                 # a batch is up to 1,000 validations: let other requests have their turn
                 await asyncio.sleep(0)
             try:
-                event = _event(raw)
-                notifications = self._acceptor.check(event)
-                room -= len(notifications)
+                one = self._acceptor.check(producer, _event(raw))
+                room -= len(one.notifications)
                 if room < 0:
                     raise _batch_too_large(self._limits)
-                checked.append((event, notifications))
+                checked.append(one)
             except (ClarionError, Problem) as error:
                 checked.append(error)
         return checked

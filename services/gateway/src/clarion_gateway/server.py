@@ -23,5 +23,6 @@ def config(app: Starlette, *, stop_seconds: int = STOP_SECONDS) -> uvicorn.Confi
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here depends on who a proxy says was asked, or asks
         timeout_graceful_shutdown=stop_seconds,
     )
