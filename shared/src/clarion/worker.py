@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Generic, TypeVar
 
 from loguru import logger
@@ -197,7 +196,7 @@ class Worker(Generic[MessageT]):
             attempt,
             claim.failures,
             self._policy,
-            replace(self._doubts, policy=claim.on_doubt),
+            Doubts(claim.on_doubt, self._doubts.grace),
             self._provider.name,
             duration_ms,
         )

@@ -13,6 +13,7 @@ from clarion.notification import Notification
 
 # the gateway has checked the address (`clarion.event`); this is what may not reach a header
 _ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f<>,;]+@[^@\s\x00-\x1f\x7f<>,;]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f]")  # a tab may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def _subject(subject: str) -> str:
     # what follows a line break is another header; the dot is so that one at the end counts too
     if len(f"{subject}.".splitlines()) > 1 or not subject.strip():
         raise BadMessage("the subject is empty or has a line break in it", code="subject")
-    if any(char < " " and char != "\t" for char in subject):
+    if _CONTROL.search(subject):
         raise BadMessage("the subject has a control character in it", code="subject")
     return subject
 
