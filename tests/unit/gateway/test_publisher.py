@@ -241,6 +241,21 @@ async def test_an_unforeseen_error_does_not_end_publishing(store: Store, until: 
     await publisher.stop()
 
 
+async def test_one_that_cannot_be_written_holds_no_other_back(store: Store, broker: Any) -> None:
+    publisher = Publisher(store, broker, poll=60.0)
+    [event] = parse_event(EVENT).split()
+    await broker.connect()
+    # no event that comes by the gateway has half of a surrogate pair in it
+    publisher.offer(event.model_copy(update={"payload": {"user_name": "\ud800"}}))
+    for name in ("m1", "m2"):
+        publisher.offer(event.model_copy(update={"message_id": name}))
+
+    await publisher.start()
+    await publisher.stop()
+
+    assert published(broker) == ["m1", "m2"]
+
+
 async def test_a_database_that_goes_away_does_not_end_publishing(
     broker: Any, absent_store: Store, until: Until
 ) -> None:

@@ -113,8 +113,8 @@ def _guarded(handler: Handler, scope: Scope, keys: ApiKeys, rate: RateLimit) -> 
 
 
 class _Resource:
-    """A path as an application: what Starlette wraps a function into would look for exceptions to
-    handle once more, around every request."""
+    """One path, as an application: around a function Starlette would look for exceptions to handle
+    once more, which is work for every request."""
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers

@@ -106,32 +106,30 @@ class Acceptor:
         problems = [each.event.time_problems(now) for each in events]
         if not any(problems):
             return await self._store.accept_all([self._intake(each, now) for each in events])
-        in_time = [each for each, wrong in zip(events, problems, strict=True) if not wrong]
-        late = [
-            self._store_late(each, wrong, now)
+        refusals = [
+            await self._refusal(each, wrong) if wrong else None
             for each, wrong in zip(events, problems, strict=True)
-            if wrong
         ]
-        stored, known = await asyncio.gather(
-            self._store.accept_all([self._intake(each, now) for each in in_time]),
-            asyncio.gather(*late),
+        stored = iter(
+            await self._store.accept_all(
+                [
+                    self._intake(each, now)
+                    for each, refusal in zip(events, refusals, strict=True)
+                    if refusal is None
+                ]
+            )
         )
-        answers, others = iter(stored), iter(known)
-        return [next(others if wrong else answers) for wrong in problems]
+        return [next(stored) if refusal is None else refusal for refusal in refusals]
 
-    async def _store_late(
-        self, late: Checked, problems: list[FieldProblem], now: datetime
-    ) -> Answer:
-        """Refuse an event whose times do not fit `now`, unless it was accepted when they did."""
+    async def _refusal(self, late: Checked, problems: list[FieldProblem]) -> ClarionError | None:
+        """Return the refusal of an event whose times are wrong by now, if it is not a repeat."""
+        # a repeat of what was accepted in time is a duplicate, whatever the time is now
         query = Query(producer=late.producer, message_id=late.event.message_id)
         try:
             known = (await self._store.find(query, limit=1)).records
         except StoreUnavailable as error:
             return error
-        if not known:
-            return InvalidEvent(problems)
-        [answer] = await self._store.accept_all([self._intake(late, now)])
-        return answer
+        return None if known else InvalidEvent(problems)
 
     def _intake(self, checked: Checked, now: datetime) -> Intake:
         event = checked.event

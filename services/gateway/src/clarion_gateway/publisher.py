@@ -147,12 +147,14 @@ class Publisher:
     async def _publish(self, batch: list[Notification]) -> list[Notification]:
         """Return what the broker has confirmed."""
         closed = self._closed.now()
-        sent = [each for each in batch if self._error is None and _lane(each) not in closed]
-        results = await self._broker.publish_all(
-            [Message(_lane(each), each.to_bytes(), {}) for each in sent]
-        )
+        sent = [
+            (each, message)
+            for each in batch
+            if self._error is None and _lane(each) not in closed and (message := _message(each))
+        ]
+        results = await self._broker.publish_all([message for _, message in sent])
         confirmed = []
-        for each, error in zip(sent, results, strict=True):
+        for (each, _), error in zip(sent, results, strict=True):
             if error is None:
                 self._broker_worked(_lane(each))
                 confirmed.append(each)
@@ -247,6 +249,16 @@ class Publisher:
             logger.bind(lane=lane.routing_key, error=str(error)).error(
                 "this lane takes no notifications; they stay in the store"
             )
+
+
+def _message(notification: Notification) -> Message | None:
+    try:
+        return Message(_lane(notification), notification.to_bytes(), {})
+    except ValueError:  # it must not keep its neighbours from being published
+        logger.bind(notification_id=notification.notification_id).exception(
+            "this notification cannot be written as a message"
+        )
+        return None
 
 
 def _lane(notification: Notification) -> Lane:

@@ -21,6 +21,9 @@ class _Arrival:
     answer: asyncio.Future[Answer]
 
 
+_Sound = tuple[_Arrival, Checked]
+
+
 class Reception:
     """Takes in single events as if those of one turn of the event loop had come as a batch.
 
@@ -46,23 +49,31 @@ class Reception:
         return answer
 
     def _take_in(self, arrivals: list[_Arrival]) -> None:
-        sound = []
+        together: list[_Sound] = []
         for arrival in arrivals:
             if arrival.answer.done():  # its request was given up
                 continue
             try:
                 event = parse_body(Event, arrival.body)
-                sound.append((arrival, self._acceptor.check(arrival.producer, event)))
+                sound = (arrival, self._acceptor.check(arrival.producer, event))
             except ClarionError as error:
                 arrival.answer.set_result(error)
             except Exception as error:  # noqa: BLE001  it is this request's to raise
                 arrival.answer.set_exception(error)
-        if sound:
-            task = asyncio.create_task(self._accept(sound))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            else:
+                if event.send_at is None and event.expires_at is None:
+                    together.append(sound)
+                else:  # it may have to be looked up first: no other waits for that
+                    self._begin([sound])
+        if together:
+            self._begin(together)
 
-    async def _accept(self, sound: list[tuple[_Arrival, Checked]]) -> None:
+    def _begin(self, sound: list[_Sound]) -> None:
+        task = asyncio.create_task(self._accept(sound))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, sound: list[_Sound]) -> None:
         try:
             answers = await self._acceptor.accept_all([checked for _, checked in sound])
         except Exception as error:  # noqa: BLE001  it is every request's to raise
