@@ -10,7 +10,7 @@ import pytest
 
 from clarion.brokers.base import Delivery
 from clarion.circuit import State
-from clarion.notification import Channel
+from clarion.notification import Channel, Priority
 from clarion.store import open_store
 from clarion.worker import Worker
 from clarion_testing.postgres import Postgres
@@ -18,6 +18,7 @@ from clarion_testing.rabbitmq_nodes import RabbitMQ
 from clarion_testing.system import System, event, running_system
 
 FAULTS = 5
+IN_FLIGHT = 10
 
 
 @pytest.fixture
@@ -38,7 +39,12 @@ def deliveries(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def system_of_outages(
     deliveries: list[int], rabbitmq: RabbitMQ, postgres: Postgres
 ) -> AsyncIterator[System]:
-    settings: dict[str, Any] = {"circuit_faults": FAULTS, "circuit_seconds": 0.5}
+    settings: dict[str, Any] = {
+        "circuit_faults": FAULTS,
+        "circuit_seconds": 0.5,
+        # far fewer than a test sends: calls that are under way together learn nothing in time
+        **{f"prefetch_{priority}": IN_FLIGHT for priority in Priority},
+    }
     async with running_system(rabbitmq, postgres.url, **settings) as system:
         yield system
 
