@@ -140,6 +140,19 @@ def test_a_note_below_the_level_is_not_written(stream: io.StringIO) -> None:
     assert lines(stream) == []
 
 
+def test_a_note_that_cannot_be_written_stops_nobody(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: str) -> int:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(stream, "write", full)
+
+    logs.note("INFO", "notification sent")
+
+    assert "no space left on device" in capsys.readouterr().err
+
+
 def test_without_a_stream_of_ours_a_note_goes_where_other_lines_go(
     configure: Callable[..., io.StringIO],
 ) -> None:

@@ -69,8 +69,12 @@ def configure(
     least = logger.level(level).no
 
     def note(level: str, message: str, context: dict[str, object]) -> None:
-        if logger.level(level).no >= least:
+        if logger.level(level).no < least:
+            return
+        try:
             put(datetime.now().astimezone(), level, message, {"service": service, **context})
+        except Exception:  # noqa: BLE001  loguru tells on stderr why it cannot be written, and goes on
+            logger.bind(**context).log(level, message)
 
     global _noting
     _noting = note
