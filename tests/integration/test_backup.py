@@ -16,6 +16,7 @@ from clarion.notification import Channel, Lane, Notification, Priority, Status, 
 from clarion.store import migrate, open_store
 from clarion.store.base import Intake
 from clarion_testing.broker_contract import Inbox
+from clarion_testing.marking import mark_queued
 from clarion_testing.postgres import Postgres
 from clarion_testing.postgres_servers import binary
 from clarion_testing.rabbitmq_harness import RabbitMQHarness
@@ -71,7 +72,7 @@ async def test_what_was_unfinished_when_the_backup_was_made_is_sent_after_the_re
             Intake("shop", each.message_id, each.message_id, (each,), Status.ACCEPTED)
         )
     for each in made[: COUNT // 2]:
-        assert await store.mark_queued(each.notification_id)
+        assert await mark_queued(store, each.notification_id)
     await store.cancel(made[-1].notification_id, "shop")
     before = [await store.get(each.notification_id) for each in made]
     await store.close()

@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
@@ -31,8 +32,8 @@ _HIDDEN = "***"
 _SHORTEST_SECRET = 6
 """A password of fewer characters cannot be told from ordinary words."""
 
-
 _noting: Callable[[str, str, dict[str, object]], None] | None = None
+"""What writes a note, once `configure` has said where to."""
 
 
 def configure(
@@ -68,7 +69,7 @@ def configure(
 
     least = logger.level(level).no
 
-    def note(level: str, message: str, context: dict[str, object]) -> None:
+    def write_note(level: str, message: str, context: dict[str, object]) -> None:
         if logger.level(level).no < least:
             return
         try:
@@ -77,7 +78,7 @@ def configure(
             logger.bind(**context).log(level, message)
 
     global _noting
-    _noting = note
+    _noting = write_note
 
     logger.add(write, level=level, format="{message}", backtrace=False, diagnose=False)
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
@@ -131,12 +132,11 @@ def conceal(text: str, secrets: Iterable[str] = ()) -> str:
 
 def _json(line: dict[str, object]) -> str:
     """Return it as JSON in ASCII, which no terminal and no collector mistakes."""
-    try:
+    # which fails at half of a surrogate pair, as UTF-8 cannot hold it
+    with suppress(PydanticSerializationError):
         text = to_json(line)
-    except PydanticSerializationError:  # half of a surrogate pair, which UTF-8 cannot hold
-        text = b""
-    if text and text.isascii():
-        return text.decode()
+        if text.isascii():
+            return text.decode()
     return json.dumps(line, separators=(",", ":"))
 
 
@@ -151,18 +151,15 @@ def _failure(record: Record) -> dict[str, object]:
 
 
 def _concealed(value: object, secrets: list[str]) -> object:
-    # not as cases: nearly every value is one of these, and a pattern takes longer
     if isinstance(value, str):
         return conceal(value, secrets)
     if value is None or isinstance(value, int | float):
         return value
-    match value:
-        case dict():
-            return {str(key): _concealed(item, secrets) for key, item in value.items()}
-        case list() | tuple():
-            return [_concealed(item, secrets) for item in value]
-        case _:
-            return conceal(str(value), secrets)
+    if isinstance(value, dict):
+        return {str(key): _concealed(item, secrets) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_concealed(item, secrets) for item in value]
+    return conceal(str(value), secrets)
 
 
 def _traceback(record: Record) -> list[str]:

@@ -20,6 +20,7 @@ from clarion.store.base import Intake, Query, Store, Verdict
 from clarion.store.database import Database
 from clarion.store.entries import EntryWriter
 from clarion.store.schema import events
+from clarion_testing.marking import mark_queued
 from clarion_testing.postgres import Postgres
 from clarion_testing.postgres_servers import ExternalServer
 from clarion_testing.store_contract import LEASE, accepted, event, outcome
@@ -59,7 +60,7 @@ async def test_a_store_outlives_its_server(ours: Postgres, store: Store, how: st
         answers = await asyncio.gather(
             store.accept(event("during")),
             store.claim(before, worker="w1", lease=LEASE),
-            store.mark_queued(before),
+            mark_queued(store, before),
             store.get(before),
             store.find(Query(), limit=1),
             store.ping(),

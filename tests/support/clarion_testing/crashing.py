@@ -30,7 +30,7 @@ STEPS: dict[str, tuple[type, str]] = {
     # the gateway's
     "accept": (SqlStore, "accept_all"),
     "publish": (RabbitMQBroker, "publish_all"),
-    "mark": (SqlStore, "mark_all_queued"),
+    "mark": (SqlStore, "mark_queued"),
     "tell": (RabbitMQBroker, "tell_all"),
     "receipts": (SqlStore, "note_receipts"),
     "commit": (ReceiptWriter, "write"),  # of receipts: after it, all is written and not committed
@@ -42,6 +42,9 @@ STEPS: dict[str, tuple[type, str]] = {
     "ack": (consumer._Original, "ack"),
 }
 """Where a process can be killed: what each step is in the code."""
+
+TOGETHER = ("accept", "publish", "mark", "tell")
+"""The steps that many notifications pass in one call."""
 
 
 def main() -> None:
@@ -73,7 +76,7 @@ def crash(step: str, side: str, every: int) -> None:
         @functools.wraps(original)
         async def wrapped(self: Any, *arguments: Any, **named: Any) -> Any:
             counts = step != "retry" or arguments[0] == DELAY
-            many = len(arguments[0]) if "_all" in name else 1
+            many = len(arguments[0]) if step in TOGETHER else 1
             if counts and side == "before":
                 pass_by(many)
             result = await original(self, *arguments, **named)

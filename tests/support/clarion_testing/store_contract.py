@@ -31,6 +31,7 @@ from clarion.notification import (
 )
 from clarion.store import open_store
 from clarion.store.base import Accepted, Intake, Outcome, Query, Store, Verdict
+from clarion_testing.marking import mark_queued
 
 LEASE = 60.0
 # as new_notification_id makes them, a millisecond apart: in order even within one
@@ -111,7 +112,7 @@ async def brought_to(store: Store, status: Status, message_id: str = "m1") -> st
     notification_id = await accepted(store, message_id)
     if status is Status.ACCEPTED:
         return notification_id
-    await store.mark_queued(notification_id)
+    await mark_queued(store, notification_id)
     if status is Status.QUEUED:
         return notification_id
     await store.claim(notification_id, worker="w1", lease=LEASE)
@@ -174,7 +175,7 @@ class StoreContract:
         self, store: Store
     ) -> None:
         first = await store.accept(event())
-        await store.mark_queued(first[0].notification_id)
+        await mark_queued(store, first[0].notification_id)
 
         again = await store.accept(event())
 
@@ -318,7 +319,7 @@ class StoreContract:
         notification_id = await accepted(store)
 
         answers = await asyncio.gather(
-            store.mark_queued(notification_id), store.mark_queued(notification_id)
+            mark_queued(store, notification_id), mark_queued(store, notification_id)
         )
 
         assert sorted(answers) == [False, True]
@@ -328,7 +329,7 @@ class StoreContract:
     async def test_only_an_accepted_row_becomes_queued(self, store: Store, status: Status) -> None:
         notification_id = await brought_to(store, status)
 
-        assert not await store.mark_queued(notification_id)
+        assert not await mark_queued(store, notification_id)
 
         assert await status_of(store, notification_id) is status
 
@@ -345,7 +346,7 @@ class StoreContract:
         made = [notification(f"m{number}") for number in range(30)]
         for each in made:
             await store.accept(event(each.message_id, each))
-        await store.mark_queued(made[0].notification_id)
+        await mark_queued(store, made[0].notification_id)
 
         first = await store.take_due(10, LEASE)
         rest = await asyncio.gather(store.take_due(50, LEASE), other.take_due(50, LEASE))
@@ -381,7 +382,7 @@ class StoreContract:
         young = await accepted(store, "m2", priority=Priority.HIGH)
         push = await accepted(store, "m3", channel=Channel.PUSH)
         for notification_id in (old, young, push):
-            await store.mark_queued(notification_id)
+            await mark_queued(store, notification_id)
         backdate(address, "queued_at", old)
 
         ages = await store.oldest_queued()
@@ -782,7 +783,7 @@ class StoreContract:
     ) -> None:
         await accepted(store, "a", template_id="otp")
         b = await accepted(store, "b", channel=Channel.PUSH)
-        await store.mark_queued(b)
+        await mark_queued(store, b)
         await accepted(store, "c", priority=Priority.LOW, target_user_id="user_2")
         await store.accept(event("d", notification("d", channel=Channel.PUSH), producer="billing"))
 

@@ -14,6 +14,7 @@ from clarion.store.base import Verdict
 from clarion.store.letters import Replay
 from clarion.store.outbox import OutboxStore, StatusEvent
 from clarion.suppression import Kind, Suppression
+from clarion_testing.marking import mark_queued
 from clarion_testing.store_contract import (
     LEASE,
     OUTCOMES,
@@ -67,7 +68,7 @@ class EventContract:
     async def test_receipts_and_a_replay_go_on_counting(self, store: OutboxStore) -> None:
         notification_id = await brought_to(store, Status.FAILED)
         await store.replay([Replay(notification_id, 0)], by="op")
-        await store.mark_queued(notification_id)
+        await mark_queued(store, notification_id)
         await store.claim(notification_id, worker="w", lease=LEASE, replay_no=1)
         await store.record(outcome(notification_id, 2, Status.SENT))
         await store.note_receipts([receipt(notification_id, Fact.DELIVERED, attempt=2)])

@@ -13,6 +13,7 @@ from clarion.notification import Channel, OnDoubt, Reason, Status
 from clarion.receipt import Fact
 from clarion.store.base import ReceiptResult, Verdict
 from clarion.store.letters import DeadGroup, DeadLetterStore, DeadQuery, Replay
+from clarion_testing.marking import mark_queued
 from clarion_testing.store_contract import (
     LEASE,
     NOBODY,
@@ -32,7 +33,7 @@ EVERYTHING = DeadQuery()
 async def dead(store: DeadLetterStore, message_id: str = "m1", **changes: object) -> str:
     """Return the id of a notification that the provider `fake` refused."""
     notification_id = await accepted(store, message_id, **changes)
-    await store.mark_queued(notification_id)
+    await mark_queued(store, notification_id)
     await store.claim(notification_id, worker="w1", lease=LEASE)
     await store.record(outcome(notification_id, 1, Status.FAILED))
     return notification_id
@@ -171,7 +172,7 @@ class DeadLetterContract:
 
         due = await store.replay(again(notification_id), by="ops")
         taken = await store.take_due(10, LEASE)
-        await store.mark_queued(notification_id)
+        await mark_queued(store, notification_id)
         claim = await store.claim(notification_id, worker="w1", lease=LEASE, replay_no=1)
 
         assert due[0] is not None
@@ -185,11 +186,11 @@ class DeadLetterContract:
         notification_id = await dead(store)
         await store.replay(again(notification_id), by="ops")
 
-        late = await store.mark_queued(notification_id, replay_no=0)
+        late = await mark_queued(store, notification_id, replay_no=0)
 
         assert not late
         assert [each.replay_no for each in await store.take_due(10, LEASE)] == [1]
-        assert await store.mark_queued(notification_id, replay_no=1)
+        assert await mark_queued(store, notification_id, replay_no=1)
 
     async def test_the_timeline_tells_both_runs_and_who_ordered_the_second(
         self, store: DeadLetterStore
@@ -197,7 +198,7 @@ class DeadLetterContract:
         notification_id = await dead(store)
         ordered = replace(again(notification_id)[0], recipient="x@y.test", changed=("recipient",))
         await store.replay([ordered], by="ops")
-        await store.mark_queued(notification_id)
+        await mark_queued(store, notification_id)
         await store.claim(notification_id, worker="w1", lease=LEASE, replay_no=1)
         await store.record(outcome(notification_id, 2, Status.SENT))
 

@@ -17,6 +17,7 @@ from clarion.notification import (
     Status,
 )
 from clarion.store.base import Store, Verdict
+from clarion_testing.marking import mark_queued
 from clarion_testing.store_contract import (
     LEASE,
     NOBODY,
@@ -267,7 +268,7 @@ class WaitingContract:
 
         assert claim.verdict is Verdict.FINISHED
         assert await store.take_due(10, LEASE) == []
-        assert not await store.mark_queued(notification_id)
+        assert not await mark_queued(store, notification_id)
         assert not await store.cancel(notification_id, "ann")
 
     async def test_nobody_cannot_be_called_off(self, store: Store) -> None:

@@ -16,14 +16,7 @@ from clarion_gateway.intake import Acceptor
 from clarion_gateway.problems import Problem
 from clarion_gateway.publisher import Publisher
 from clarion_gateway.reception import Reception
-
-EVENT: dict[str, Any] = {
-    "message_id": "m1",
-    "target_user_id": "u1",
-    "channel": "email",
-    "template_id": "welcome",
-    "payload": {"user_name": "Ann", "email": "ann@example.com"},
-}
+from clarion_testing.system import event
 
 
 @pytest.fixture
@@ -32,7 +25,7 @@ def acceptor(store: Store, templates: TemplateRepository) -> Acceptor:
 
 
 def body(**changes: Any) -> bytes:
-    return json.dumps(EVENT | changes).encode()
+    return json.dumps(event("email") | changes).encode()
 
 
 async def together(reception: Reception, *sent: tuple[str, bytes]) -> list[Any]:

@@ -40,6 +40,7 @@ from clarion.store.database import Database
 from clarion.store.intake import BEGINNINGS
 from clarion.store.letters import DeadLetterStore, Replay
 from clarion.store.sql import SqlStore
+from clarion_testing.marking import mark_queued
 
 Result = TypeVar("Result")
 
@@ -172,7 +173,7 @@ class StatusMachine(RuleBasedStateMachine):
         model = self.models[identifier]
         replay_no = max(model.replay_no - stale, 0)
         expected = model.status is Status.ACCEPTED and replay_no == model.replay_no
-        assert self.run(self.store.mark_queued(identifier, replay_no=replay_no)) is expected
+        assert self.run(mark_queued(self.store, identifier, replay_no=replay_no)) is expected
         if expected:
             model.status = Status.QUEUED
 

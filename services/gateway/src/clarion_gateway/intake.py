@@ -74,7 +74,7 @@ class Acceptor:
         return Checked(producer, event, notifications)
 
     async def accept_all(self, events: Sequence[Checked]) -> list[Answer]:
-        """Return once each event is committed, or was before, and is published then; or refused.
+        """Return once each event is committed, or was before, or is refused; the new are published.
 
         It is refused with `InvalidEvent`, `MessageIdConflict`, `RowRefused`, `StoreUnavailable`, or
         `BrokerUnavailable` while an alarm holds publishers back: what is full is not filled more.
@@ -103,28 +103,25 @@ class Acceptor:
 
     async def _store_all(self, events: Sequence[Checked]) -> list[Answer]:
         now = datetime.now(UTC)
-        problems = [each.event.time_problems(now) for each in events]
-        if not any(problems):
-            return await self._store.accept_all([self._intake(each, now) for each in events])
-        refusals = [
-            await self._refusal(each, wrong) if wrong else None
-            for each, wrong in zip(events, problems, strict=True)
-        ]
+        late = [await self._late(each, now) for each in events]
         stored = iter(
             await self._store.accept_all(
                 [
                     self._intake(each, now)
-                    for each, refusal in zip(events, refusals, strict=True)
+                    for each, refusal in zip(events, late, strict=True)
                     if refusal is None
                 ]
             )
         )
-        return [next(stored) if refusal is None else refusal for refusal in refusals]
+        return [next(stored) if refusal is None else refusal for refusal in late]
 
-    async def _refusal(self, late: Checked, problems: list[FieldProblem]) -> ClarionError | None:
-        """Return the refusal of an event whose times are wrong by now, if it is not a repeat."""
+    async def _late(self, checked: Checked, now: datetime) -> ClarionError | None:
+        """Return the refusal of an event whose times do not fit `now`, if it is not a repeat."""
+        problems = checked.event.time_problems(now)
+        if not problems:
+            return None
         # a repeat of what was accepted in time is a duplicate, whatever the time is now
-        query = Query(producer=late.producer, message_id=late.event.message_id)
+        query = Query(producer=checked.producer, message_id=checked.event.message_id)
         try:
             known = (await self._store.find(query, limit=1)).records
         except StoreUnavailable as error:

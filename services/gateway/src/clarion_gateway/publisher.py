@@ -166,7 +166,7 @@ class Publisher:
 
     async def _mark(self, confirmed: list[Notification]) -> None:
         marks = [Confirmed(each.notification_id, each.replay_no) for each in confirmed]
-        for each, marked in zip(marks, await self._store.mark_all_queued(marks), strict=True):
+        for each, marked in zip(marks, await self._store.mark_queued(marks), strict=True):
             if isinstance(marked, ClarionError):
                 # it will be published once more; the worker's claim absorbs the second copy
                 logger.bind(notification_id=each.notification_id, error=str(marked)).warning(

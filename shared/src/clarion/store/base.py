@@ -225,17 +225,10 @@ class Store(InboundStore, InquiryStore, ABC):
     async def accept_all(self, intakes: Sequence[Intake]) -> list[list[Accepted] | ClarionError]:
         """Return for each event what `accept` returns or raises."""
 
-    async def mark_queued(self, notification_id: str, *, replay_no: int | None = None) -> bool:
-        """Record that the broker confirmed it; False when its row had moved on already, or was
-        replayed since the message with this `replay_no`. Raises `StoreUnavailable`."""
-        [marked] = await self.mark_all_queued([Confirmed(notification_id, replay_no)])
-        if isinstance(marked, ClarionError):
-            raise marked
-        return marked
-
     @abstractmethod
-    async def mark_all_queued(self, confirmed: Sequence[Confirmed]) -> list[bool | ClarionError]:
-        """Return for each what `mark_queued` returns or raises."""
+    async def mark_queued(self, confirmed: Sequence[Confirmed]) -> list[bool | ClarionError]:
+        """Record what the broker confirmed. Returns False for each whose row had moved on already,
+        or was replayed since the message, and `StoreUnavailable` for what is not recorded."""
 
     @abstractmethod
     async def take_due(

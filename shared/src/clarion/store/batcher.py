@@ -62,20 +62,10 @@ class Batcher(Generic[Row, Result]):
         """Return each row's result, or its error, once all are through; else as `submit`."""
         added = [self._add(row) for row in rows]
         results: list[Result | ClarionError] = []
-        failures: list[Exception] = []
-        try:
-            for future in added:
-                try:
-                    results.append(await future)
-                except ClarionError as error:
-                    results.append(error)
-                except Exception as error:  # noqa: BLE001  raised when all are through
-                    failures.append(error)
-        finally:
-            for future in added:  # of a caller that is cancelled
-                future.cancel()
-        if failures:
-            raise failures[0]
+        for result in await asyncio.gather(*added, return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, ClarionError):
+                raise result
+            results.append(result)
         return results
 
     async def close(self) -> None:

@@ -96,7 +96,7 @@ class SqlStore(SqlCallbacks):
         """See `Store`."""
         return await self._accept.submit_all(map(begun, intakes))
 
-    async def mark_all_queued(self, confirmed: Sequence[Confirmed]) -> list[bool | ClarionError]:
+    async def mark_queued(self, confirmed: Sequence[Confirmed]) -> list[bool | ClarionError]:
         """See `Store`."""
         return await self._queued.submit_all(confirmed)
 

@@ -92,7 +92,7 @@ class TemplateRepository:
             return [FieldProblem("template_id", self._unknown(notification.template_id))]
         if notification.channel not in channels:
             return [FieldProblem("channel", self._no_channel(notification))]
-        files = self._files(notification)
+        files = list(self._files(notification))
         return [*self._missing(files, notification), *self._broken_headers(files, notification)]
 
     def render(self, notification: Notification) -> dict[str, str]:
@@ -111,11 +111,11 @@ class TemplateRepository:
             for file in self._files(notification)
         }
 
-    def _files(self, notification: Notification) -> list[PartFile]:
-        """Return the file of each part, in the locale nearest to the notification's."""
+    def _files(self, notification: Notification) -> Iterator[PartFile]:
+        """Yield the file of each part, in the locale nearest to the notification's."""
         chain = locale_chain(notification.locale)
-        parts = self._templates[notification.template_id][notification.channel]
-        return [_nearest(by_locale, chain) for by_locale in parts.values()]
+        for by_locale in self._templates[notification.template_id][notification.channel].values():
+            yield next(by_locale[locale] for locale in chain if locale in by_locale)
 
     def _missing(self, files: list[PartFile], notification: Notification) -> Iterator[FieldProblem]:
         wanted: dict[str, list[str]] = {}
@@ -155,8 +155,3 @@ class TemplateRepository:
             f"template {notification.template_id} has no parts for {notification.channel},"
             f" only for {channels}"
         )
-
-
-def _nearest(by_locale: dict[str, PartFile], chain: list[str]) -> PartFile:
-    # a part without the default locale is refused at the start
-    return next(by_locale[locale] for locale in chain if locale in by_locale)
