@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -150,16 +151,20 @@ class Publisher:
         sent = [
             (each, message)
             for each in batch
-            if self._error is None and _lane(each) not in closed and (message := _message(each))
+            if self._error is None and (message := _message(each)) and message.lane not in closed
         ]
         results = await self._broker.publish_all([message for _, message in sent])
-        confirmed = []
-        for (each, _), error in zip(sent, results, strict=True):
+        confirmed: list[Notification] = []
+        failed: list[tuple[Lane, BrokerError]] = []
+        for (each, message), error in zip(sent, results, strict=True):
             if error is None:
-                self._broker_worked(_lane(each))
                 confirmed.append(each)
-            elif isinstance(error, QueueFull | Unroutable):
-                self._lane_failed(_lane(each), error)
+            else:
+                failed.append((message.lane, error))
+        self._broker_worked(confirmed)
+        for lane, error in failed:
+            if isinstance(error, QueueFull | Unroutable):
+                self._lane_failed(lane, error)
             else:
                 self._broker_failed(error)
         return confirmed
@@ -239,10 +244,11 @@ class Publisher:
         self._resume_at = time.monotonic() + self._pause
         self._error = error
 
-    def _broker_worked(self, lane: Lane) -> None:
-        self._pause = 0.0
-        self._closed.open(lane)
-        PUBLISHED.labels(lane.routing_key).inc()
+    def _broker_worked(self, confirmed: list[Notification]) -> None:
+        for lane, count in Counter(map(_lane, confirmed)).items():
+            self._pause = 0.0
+            self._closed.open(lane)
+            PUBLISHED.labels(lane.routing_key).inc(count)
 
     def _lane_failed(self, lane: Lane, error: QueueFull | Unroutable) -> None:
         if self._closed.close(lane, error):
