@@ -79,8 +79,12 @@ class Claimant:
         decoded = decode(body, self._channel)
         if decoded.digest is None:
             return decoded.notification
-        known = self._templates.with_policy(decoded.notification, self._on_doubt)
-        return await adopt(self._store, known, f"broker/{self._channel}", decoded.digest)
+        return await adopt(
+            self._store,
+            self._decided(decoded.notification),
+            f"broker/{self._channel}",
+            decoded.digest,
+        )
 
     async def claim(self, notification: Notification) -> Claim:
         """Return the store's answer to a claim."""
@@ -91,6 +95,12 @@ class Claimant:
         identifier = notification.notification_id
         await adopt(self._store, notification, f"broker/{identifier}", identifier)
         return await self._ask(notification)
+
+    def _decided(self, notification: Notification) -> Notification:
+        if notification.on_doubt is not None:
+            return notification
+        on_doubt = self._templates.on_doubt(notification.template_id, self._on_doubt)
+        return notification.model_copy(update={"on_doubt": on_doubt})
 
     async def _ask(self, notification: Notification) -> Claim:
         policy = self._templates.policy(notification.template_id)

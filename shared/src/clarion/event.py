@@ -143,8 +143,9 @@ class Event(BaseModel):
                 problems.append(FieldProblem("expires_at", "is not later than send_at"))
         return problems
 
-    def split(self) -> tuple[Notification, ...]:
-        """Return one new notification per channel and recipient.
+    def split(self, on_doubt: OnDoubt | None = None) -> tuple[Notification, ...]:
+        """Return one new notification per channel and recipient; `on_doubt` is for an event that
+        leaves it open.
 
         Raises `InvalidEvent` naming each recipient that is missing or malformed.
         """
@@ -157,14 +158,15 @@ class Event(BaseModel):
             recipients, wrong = _RECIPIENTS[channel](self.payload)
             problems += wrong
             notifications += [
-                self._notification(channel, recipient, payload) for recipient, payload in recipients
+                self._notification(channel, recipient, payload, self.on_doubt or on_doubt)
+                for recipient, payload in recipients
             ]
         if problems:
             raise InvalidEvent(problems)
         return tuple(notifications)
 
     def _notification(
-        self, channel: Channel, recipient: str, payload: dict[str, Any]
+        self, channel: Channel, recipient: str, payload: dict[str, Any], on_doubt: OnDoubt | None
     ) -> Notification:
         return Notification(
             notification_id=new_notification_id(),
@@ -179,7 +181,7 @@ class Event(BaseModel):
             metadata=self.metadata,
             send_at=self.send_at,
             expires_at=self.expires_at,
-            on_doubt=self.on_doubt,
+            on_doubt=on_doubt,
         )
 
 

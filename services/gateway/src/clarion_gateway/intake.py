@@ -14,7 +14,6 @@ from clarion.errors import (
     FieldProblem,
     InvalidEvent,
     StoreUnavailable,
-    TemplateNotFound,
 )
 from clarion.event import Event
 from clarion.metrics import ACCEPTED
@@ -62,13 +61,12 @@ class Acceptor:
 
         Raises `InvalidEvent` with every field that is wrong.
         """
-        notifications = tuple(
-            self._templates.with_policy(each, self._on_doubt) for each in event.split()
-        )
+        on_doubt = self._templates.on_doubt(event.template_id, self._on_doubt)
+        notifications = event.split(on_doubt)
         problems: dict[FieldProblem, None] = {}
         # those of one channel differ in the recipient only, so the first stands for all
         for notification in _first_of_each_channel(notifications):
-            problems.update(dict.fromkeys(self._check_template(notification)))
+            problems.update(dict.fromkeys(self._templates.check(notification)))
         if problems:
             raise InvalidEvent(list(problems))
         return Checked(producer, event, notifications)
@@ -151,12 +149,6 @@ class Acceptor:
         for notification in notifications:
             if notification.notification_id in new:
                 self._publisher.offer(notification)
-
-    def _check_template(self, notification: Notification) -> list[FieldProblem]:
-        try:
-            return self._templates.check(notification)
-        except TemplateNotFound as error:
-            return [FieldProblem("template_id", str(error))]
 
 
 def _first_of_each_channel(notifications: tuple[Notification, ...]) -> list[Notification]:

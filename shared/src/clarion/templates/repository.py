@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from clarion.errors import FieldProblem, TemplateNotFound
@@ -34,6 +34,16 @@ _Parts = dict[str, dict[str, PartFile]]
 """By part and lower-case locale."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The files that render a notification. `required` has by name the parts that need it;
+    `headers` the names that come into a header, and its part."""
+
+    files: tuple[PartFile, ...]
+    required: dict[str, list[str]]
+    headers: list[tuple[str, str]]
+
+
 class TemplateRepository:
     """The templates of one folder, read and compiled once.
 
@@ -46,6 +56,8 @@ class TemplateRepository:
         self._library = Library(folder.sources)
         self._policies = folder.policies
         self._templates: dict[str, dict[Channel, _Parts]] = {}
+        # locales are the caller's words, so only some are kept
+        self._choose = lru_cache(maxsize=1024)(self._find)
         for file in folder.parts:
             channels = self._templates.setdefault(file.template_id, {})
             parts = channels.setdefault(file.channel, {})
@@ -78,12 +90,9 @@ class TemplateRepository:
         """Return what a template says of its notifications beside their text."""
         return self._policies.get(template_id, _NO_POLICY)
 
-    def with_policy(self, notification: Notification, on_doubt: OnDoubt) -> Notification:
-        """Return the notification with what its event left to its template, else to `on_doubt`."""
-        if notification.on_doubt is not None:
-            return notification
-        said = self.policy(notification.template_id).on_doubt
-        return notification.model_copy(update={"on_doubt": said or on_doubt})
+    def on_doubt(self, template_id: str, default: OnDoubt) -> OnDoubt:
+        """Return what follows a doubt where an event leaves it to its template."""
+        return self.policy(template_id).on_doubt or default
 
     def check(self, notification: Notification) -> list[FieldProblem]:
         """Return what keeps a notification from being rendered, as far as it shows beforehand."""
@@ -92,8 +101,8 @@ class TemplateRepository:
             return [FieldProblem("template_id", self._unknown(notification.template_id))]
         if notification.channel not in channels:
             return [FieldProblem("channel", self._no_channel(notification))]
-        files = list(self._files(notification))
-        return [*self._missing(files, notification), *self._broken_headers(files, notification)]
+        choice = self._choose(notification.template_id, notification.channel, notification.locale)
+        return [*_missing(choice, notification), *_broken_headers(choice, notification)]
 
     def render(self, notification: Notification) -> dict[str, str]:
         """Return the text of each part of the notification's channel, in its locale or nearest.
@@ -108,43 +117,29 @@ class TemplateRepository:
             raise TemplateNotFound(self._no_channel(notification))
         return {
             file.part: finish(file, self._library.render(file.name, notification.payload))
-            for file in self._files(notification)
+            for file in self._choose(
+                notification.template_id, notification.channel, notification.locale
+            ).files
         }
 
-    def _files(self, notification: Notification) -> Iterator[PartFile]:
-        """Yield the file of each part, in the locale nearest to the notification's."""
-        chain = locale_chain(notification.locale)
-        for by_locale in self._templates[notification.template_id][notification.channel].values():
-            yield next(by_locale[locale] for locale in chain if locale in by_locale)
-
-    def _missing(self, files: list[PartFile], notification: Notification) -> Iterator[FieldProblem]:
-        wanted: dict[str, list[str]] = {}
+    def _find(self, template_id: str, channel: Channel, locale: str | None) -> _Choice:
+        """Return the file of each part in the nearest locale, and what they ask of a payload."""
+        chain = locale_chain(locale)
+        files = tuple(
+            next(by_locale[tag] for tag in chain if tag in by_locale)
+            for by_locale in self._templates[template_id][channel].values()
+        )
+        required: dict[str, list[str]] = {}
+        headers: list[tuple[str, str]] = []
         for file in files:
-            for name in self._library.variables(file.name).required:
-                if notification.payload.get(name) is None:
-                    wanted.setdefault(name, []).append(f"{file.channel}.{file.part}")
-        for name in sorted(wanted):
-            yield FieldProblem(
-                f"payload.{name}",
-                f"missing: template {notification.template_id} needs it for"
-                f" {', '.join(wanted[name])}",
-            )
-
-    def _broken_headers(
-        self, files: list[PartFile], notification: Notification
-    ) -> Iterator[FieldProblem]:
-        for file in files:
-            if (file.channel, file.part) not in HEADER_PARTS:
-                continue
+            part = f"{file.channel}.{file.part}"
             variables = self._library.variables(file.name)
-            for name in sorted(variables.required | variables.optional):
-                value = notification.payload.get(name)
-                if isinstance(value, str) and has_line_break(value):
-                    yield FieldProblem(
-                        f"payload.{name}",
-                        f"has a line break, and template {notification.template_id} puts it in"
-                        f" {file.channel}.{file.part}",
-                    )
+            for name in variables.required:
+                required.setdefault(name, []).append(part)
+            if (file.channel, file.part) in HEADER_PARTS:
+                names = sorted(variables.required | variables.optional)
+                headers += [(name, part) for name in names]
+        return _Choice(files, dict(sorted(required.items())), headers)
 
     def _unknown(self, template_id: str) -> str:
         return f"there is no template {template_id!r}; there are {', '.join(self.names())}"
@@ -155,3 +150,25 @@ class TemplateRepository:
             f"template {notification.template_id} has no parts for {notification.channel},"
             f" only for {channels}"
         )
+
+
+def _missing(choice: _Choice, notification: Notification) -> list[FieldProblem]:
+    return [
+        FieldProblem(
+            f"payload.{name}",
+            f"missing: template {notification.template_id} needs it for {', '.join(parts)}",
+        )
+        for name, parts in choice.required.items()
+        if notification.payload.get(name) is None
+    ]
+
+
+def _broken_headers(choice: _Choice, notification: Notification) -> list[FieldProblem]:
+    return [
+        FieldProblem(
+            f"payload.{name}",
+            f"has a line break, and template {notification.template_id} puts it in {part}",
+        )
+        for name, part in choice.headers
+        if isinstance(value := notification.payload.get(name), str) and has_line_break(value)
+    ]
