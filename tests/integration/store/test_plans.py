@@ -30,7 +30,7 @@ from clarion.store.inquiring import silent_statement
 from clarion.store.letters import DeadQuery, Replay
 from clarion.store.listing import page_of
 from clarion.store.pruning import page_statement, prune
-from clarion.store.publishing import NO_SORT, OLDEST_QUEUED, promote_statement, take_due_statement
+from clarion.store.publishing import BY_INDEX, OLDEST_QUEUED, promote_statement, take_due_statement
 from clarion.store.relaying import OLDEST, take_statement
 from clarion.store.replaying import ReplayWriter
 from clarion_gateway.orders import Discards, Selection, fulfil
@@ -107,7 +107,7 @@ def scans(plan: list[Node]) -> bool:
 async def test_the_poll_reads_only_what_is_unpublished(database: Database) -> None:
     statement = take_due_statement(Priority.NORMAL, (), limit=100, lease=30.0)
 
-    plan = await plan_of(database, statement, NO_SORT)
+    plan = await plan_of(database, statement, BY_INDEX)
 
     assert indexes(plan) == {"notifications_due"}
     assert not scans(plan)
@@ -117,7 +117,7 @@ async def test_a_relay_reads_no_more_than_its_batch(database: Database, postgres
     postgres.execute("ANALYZE status_events", _EVENTS)
 
     plans = [
-        await plan_of(database, take_statement(256), NO_SORT),
+        await plan_of(database, take_statement(256), BY_INDEX),
         await plan_of(database, OLDEST),
     ]
 
@@ -130,14 +130,14 @@ async def test_a_look_for_callbacks_reads_only_what_is_due(
 ) -> None:
     postgres.execute("ANALYZE callbacks", _CALLBACKS)
 
-    plan = await plan_of(database, take_callbacks_statement("shop", 16, 60.0), NO_SORT)
+    plan = await plan_of(database, take_callbacks_statement("shop", 16, 60.0), BY_INDEX)
 
     assert indexes(plan) == {"callbacks_due", "callbacks_pkey"}
     assert not scans(plan)
 
 
 async def test_promoting_reads_only_what_is_scheduled(database: Database) -> None:
-    plan = await plan_of(database, promote_statement(100), NO_SORT)
+    plan = await plan_of(database, promote_statement(100), BY_INDEX)
 
     assert indexes(plan) == {"notifications_scheduled"}
     assert not scans(plan)

@@ -33,7 +33,7 @@ from clarion.store.callbacks import Callback, Failure
 from clarion.store.clock import after, clock, now, seconds_between
 from clarion.store.incoming import DOUBLE, INTEGER, TEXT, in_order, incoming, insert_into
 from clarion.store.outbox import StatusEvent
-from clarion.store.publishing import NO_SORT
+from clarion.store.publishing import BY_INDEX
 from clarion.store.schema import callbacks
 from clarion.store.statement import Session, Statement
 
@@ -63,7 +63,7 @@ async def take(
 ) -> list[Callback]:
     """See `CallbackStore.take_callbacks`."""
     if connection.dialect.name == "postgresql":
-        await connection.execute(NO_SORT)
+        await connection.execute(BY_INDEX)
     taken = await connection.execute(take_statement(producer, limit, lease))
     return sorted(map(_callback, taken), key=lambda each: (each.notification_id, each.sequence))
 

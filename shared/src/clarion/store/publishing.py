@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 
 from sqlalchemy import (
     CTE,
+    Boolean,
     Integer,
     Select,
     Update,
@@ -15,7 +16,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    text,
     union_all,
     update,
 )
@@ -35,8 +35,15 @@ _n = notifications.c
 
 MOST_COUNTED = 10_000
 
-NO_SORT = text("SET LOCAL enable_sort = off")
-"""Until the statistics know of a sudden backlog, a plan that sorts looks cheap and reads it all."""
+BY_INDEX = select(
+    *(
+        func.set_config(name, "off", literal(True, Boolean))  # until the transaction ends
+        for name in ("enable_sort", "enable_hashjoin", "enable_mergejoin")
+    )
+)
+"""What is due is a few rows of many, and has its index. Until the statistics know of a sudden
+backlog a plan that sorts looks cheap and reads it all, and one that joins in another way than row
+by row reads a table of some thousand notifications from end to end for each look."""
 
 _UNFINISHED = (Status.QUEUED, Status.RETRYING, Status.IN_DOUBT, Status.SENDING)
 
@@ -64,7 +71,7 @@ async def take_due(
 ) -> list[Notification]:
     """Take up to `limit` rows that are due, for `lease` seconds: by priority, then by age."""
     if connection.dialect.name == "postgresql":
-        await connection.execute(NO_SORT)
+        await connection.execute(BY_INDEX)
     await connection.execute(promote_statement(limit))
     taken: list[Notification] = []
     for priority in Priority:

@@ -28,7 +28,7 @@ from clarion.store.clock import after, clock, now, seconds_between
 from clarion.store.database import Database
 from clarion.store.incoming import DOUBLE, in_order, incoming
 from clarion.store.outbox import StatusEvent, Telling
-from clarion.store.publishing import NO_SORT
+from clarion.store.publishing import BY_INDEX
 from clarion.store.schema import notifications, status_events
 
 _n = notifications.c
@@ -63,7 +63,7 @@ async def telling(
         if calling and not (await connection.execute(_ONE_AT_A_TIME)).scalar_one():
             yield Telling(())
             return
-        await connection.execute(NO_SORT)
+        await connection.execute(BY_INDEX)
         rows = await _oldest(connection, limit)
         found = Telling(_events(rows))
         yield found
