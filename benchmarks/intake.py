@@ -43,6 +43,7 @@ def loads(count: int) -> tuple[Load, ...]:
         Load("intake 1 connection", max(count // 10, 100), 1, 1),
         Load("intake 64 connections", count, 1, 64),
         Load(f"intake batches of {BATCH}", max(count // BATCH, 2), BATCH, 1),
+        Load(f"intake batches of {BATCH}, 4 connections", max(count // BATCH, 4), BATCH, 4),
     )
 
 

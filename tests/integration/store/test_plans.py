@@ -125,6 +125,23 @@ async def test_a_relay_reads_no_more_than_its_batch(database: Database, postgres
     assert not any(scans(plan) for plan in plans)
 
 
+async def test_no_look_reads_a_table_of_some_thousand_through(
+    database: Database, postgres: Postgres
+) -> None:
+    # until then the planner would rather read it all than look a few hundred rows up
+    postgres.execute("DELETE FROM notifications WHERE id > 'notif_' || lpad('1800', 32, '0')")
+    postgres.execute("VACUUM FULL ANALYZE notifications", "ANALYZE status_events", _EVENTS)
+    looks = (
+        take_statement(256),
+        take_due_statement(Priority.NORMAL, (), limit=2000, lease=30.0),
+        promote_statement(2000),
+    )
+
+    plans = [await plan_of(database, look, BY_INDEX) for look in looks]
+
+    assert [scans(plan) for plan in plans] == [False, False, False]
+
+
 async def test_a_look_for_callbacks_reads_only_what_is_due(
     database: Database, postgres: Postgres
 ) -> None:
