@@ -91,7 +91,8 @@ class TemplateRepository:
         return self._policies.get(template_id, _NO_POLICY)
 
     def on_doubt(self, template_id: str, default: OnDoubt) -> OnDoubt:
-        """Return what follows a doubt where an event leaves it to its template."""
+        """Return what follows a doubt where an event leaves it open: its template's word, or the
+        default."""
         return self.policy(template_id).on_doubt or default
 
     def check(self, notification: Notification) -> list[FieldProblem]:
