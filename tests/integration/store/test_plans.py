@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import TextClause, Update
+from sqlalchemy import Select, Update
 from sqlalchemy.sql.expression import ClauseElement
 
 from clarion.notification import Channel, Priority, Status
@@ -76,7 +76,7 @@ async def database(postgres: Postgres) -> AsyncIterator[Database]:
 
 
 async def plan_of(
-    database: Database, statement: ClauseElement, *settings: TextClause
+    database: Database, statement: ClauseElement, *settings: Select[Any]
 ) -> list[Node]:
     """Return every node of the statement's plan."""
     sql = statement.compile(dialect=database.engine.dialect, compile_kwargs={"literal_binds": True})
