@@ -39,7 +39,8 @@ async def test_gateways_killed_while_they_tell_of_changes(scenario: Scenario) ->
     try:
         await scenario.start(gateways=[TELLING, TELLING])
         await scenario.send()
-        await scenario.sent(COUNT)
+        # not all are sent: one whose call the provider's stand-in answers late is in doubt
+        await scenario.ended()
         async with asyncio.timeout(END_SECONDS):
             await listener.all_told()
         await scenario.end()

@@ -173,6 +173,13 @@ class Scenario:
         """Return once the gateways have accepted so many notifications."""
         await self.traffic.send(events(count), over=over)
 
+    async def ended(self) -> None:
+        """Return once each accepted notification has come to an end, or is held in doubt."""
+        url, accepted = self.database.url, self.traffic.accepted
+        async with asyncio.timeout(END_SECONDS):
+            while await evidence.unsettled(url, accepted):  # noqa: ASYNC110  rows send no event
+                await asyncio.sleep(0.1)
+
     async def sent(self, count: int) -> None:
         """Return once so many of them are on record as sent."""
         async with asyncio.timeout(END_SECONDS):
