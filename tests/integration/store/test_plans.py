@@ -128,7 +128,7 @@ async def test_a_relay_reads_no_more_than_its_batch(database: Database, postgres
 async def test_no_look_reads_a_table_of_some_thousand_through(
     database: Database, postgres: Postgres
 ) -> None:
-    # until then the planner would rather read it all than look a few hundred rows up
+    # left to itself the planner would rather read 6,000 rows than look some hundred up
     postgres.execute("DELETE FROM notifications WHERE id > 'notif_' || lpad('1800', 32, '0')")
     postgres.execute("VACUUM FULL ANALYZE notifications", "ANALYZE status_events", _EVENTS)
     looks = (

@@ -9,7 +9,7 @@ import pytest
 
 from clarion.brokers.base import Message
 from clarion.brokers.memory import MemoryBroker
-from clarion.errors import BrokerError
+from clarion.errors import BrokerError, QueueFull
 from clarion.event import parse_event
 from clarion.notification import Channel, Lane, Priority, Status
 from clarion.store import open_store
@@ -239,6 +239,34 @@ async def test_an_unforeseen_error_does_not_end_publishing(store: Store, until: 
 
     await until(lambda: len(broker.published) == 2)
     await publisher.stop()
+
+
+class AlmostFullBroker(MemoryBroker):
+    """Its lanes have room for one message of a batch, whichever its place."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self._place = place
+
+    async def publish_all(self, messages: Sequence[Message]) -> list[BrokerError | None]:
+        return [
+            None if place == self._place else QueueFull("no room") for place in range(len(messages))
+        ]
+
+
+@pytest.mark.parametrize("place", [0, 2])
+async def test_a_lane_that_refused_some_of_a_batch_is_left_alone(store: Store, place: int) -> None:
+    broker = AlmostFullBroker(place)
+    publisher = Publisher(store, broker, poll=60.0)
+    await broker.connect()
+    [event] = parse_event(EVENT).split()
+    for name in ("m1", "m2", "m3"):
+        publisher.offer(event.model_copy(update={"message_id": name}))
+
+    await publisher.start()
+    await publisher.stop()
+
+    assert publisher.state.full == (NORMAL_EMAIL.routing_key,)
 
 
 async def test_one_that_cannot_be_written_holds_no_other_back(store: Store, broker: Any) -> None:

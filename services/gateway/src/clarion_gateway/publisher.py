@@ -155,13 +155,16 @@ class Publisher:
         ]
         results = await self._broker.publish_all([message for _, message in sent])
         confirmed: list[Notification] = []
+        worked: Counter[Lane] = Counter()
         failed: list[tuple[Lane, BrokerError]] = []
         for (each, message), error in zip(sent, results, strict=True):
             if error is None:
                 confirmed.append(each)
+                worked[message.lane] += 1
             else:
                 failed.append((message.lane, error))
-        self._broker_worked(confirmed)
+        self._broker_worked(worked)
+        # last, so that a lane which took some of a batch and refused the rest counts as closed
         for lane, error in failed:
             if isinstance(error, QueueFull | Unroutable):
                 self._lane_failed(lane, error)
@@ -244,8 +247,8 @@ class Publisher:
         self._resume_at = time.monotonic() + self._pause
         self._error = error
 
-    def _broker_worked(self, confirmed: list[Notification]) -> None:
-        for lane, count in Counter(map(_lane, confirmed)).items():
+    def _broker_worked(self, worked: Counter[Lane]) -> None:
+        for lane, count in worked.items():
             self._pause = 0.0
             self._closed.open(lane)
             PUBLISHED.labels(lane.routing_key).inc(count)
@@ -259,13 +262,10 @@ class Publisher:
 
 def _message(notification: Notification) -> Message | None:
     try:
-        return Message(_lane(notification), notification.to_bytes(), {})
+        lane = Lane(notification.channel, notification.priority)
+        return Message(lane, notification.to_bytes(), {})
     except ValueError:  # it must not keep its neighbours from being published
         logger.bind(notification_id=notification.notification_id).exception(
             "this notification cannot be written as a message"
         )
         return None
-
-
-def _lane(notification: Notification) -> Lane:
-    return Lane(notification.channel, notification.priority)
